@@ -1,0 +1,206 @@
+"""What runs in a child process: it brings one role to life and speaks with the supervisor for it.
+
+A child is executed as `python -P -m mta.daemon.child NAME MODULE:FACTORY [user=UID:GID] channel=FD
+log=FD counters=FD ...` and finds everything it may touch in these inherited descriptors. Whatever else
+it needs arrives on the channel: the configuration, the listeners, the certificate, and the word to stop.
+An end of the channel means that the supervisor is gone, and is the same as being told to stop. Signals
+are the supervisor's business: a child ignores them, so that Ctrl-C at a terminal ends it in order.
+
+This module knows the messages and the order of a start. It must never know what a role does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import ssl
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import TracebackType
+from typing import Any, Protocol, cast
+
+from mta.channel import Channel
+from mta.config.snapshot import Snapshot
+from mta.counters import TURNS, Counters, Row
+from mta.log.log import Log
+from mta.loop import Loop
+
+ListenerKey = tuple[str, str]
+"""(service, address) as the configuration writes them: ("smtp", "127.0.0.1:2525")."""
+
+Listeners = Mapping[ListenerKey, socket.socket]
+Message = dict[str, Any]
+
+_HEARTBEAT = 1.0
+"""Seconds: the loop turns at least so often, which the supervisor sees in the turn counter."""
+
+_PR_SET_NO_NEW_PRIVS = 38  # prctl(2)
+
+
+class Role(Protocol):
+    """The work of one kind of child, made as `factory(loop, log, row)`."""
+
+    def configure(self, snapshot: Snapshot, listeners: Listeners, context: ssl.SSLContext | None) -> None:
+        """Go on with this configuration and exactly these listeners; called at least once, first.
+
+        Raises OSError when something the configuration names cannot be used."""
+
+    def request(self, request: Message) -> Message:
+        """Answer one request of the local socket; must not wait."""
+
+    def stop(self) -> None:
+        """Finish what is under way, then call `loop.stop()`; may be called more than once."""
+
+
+Factory = Callable[[Loop, Log, Row], Role]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """The words of the command line: whom to be, as whom, and with which descriptors."""
+
+    name: str
+    factory: str
+    user: tuple[int, int] | None
+    descriptors: Mapping[str, int]
+
+    @classmethod
+    def parse(cls, words: Sequence[str]) -> Orders:
+        name, factory, *rest = words
+        options = dict(word.split("=", 1) for word in rest)
+        uid, _, gid = options.pop("user", "").partition(":")
+        return cls(
+            name=name,
+            factory=factory,
+            user=(int(uid), int(gid)) if uid else None,
+            descriptors={what: int(number) for what, number in options.items()},
+        )
+
+
+class Host:
+    """One role and its line to the supervisor."""
+
+    def __init__(self, line: socket.socket, loop: Loop, make: Callable[[], Role]) -> None:
+        self._loop = loop
+        self._listeners: dict[ListenerKey, socket.socket] = {}
+        self._channel = Channel(line, loop, self._told, self._abandoned)
+        self._role = make()
+        self._words: dict[str, Callable[[Message, list[int]], None]] = {
+            "configuration": self._configure,
+            "request": self._request,
+            "stop": lambda _message, _fds: self._role.stop(),
+        }
+
+    def _told(self, message: Message, fds: list[int]) -> None:
+        self._words[message["type"]](message, fds)
+
+    def _abandoned(self) -> None:
+        self._role.stop()
+
+    def _configure(self, message: Message, fds: list[int]) -> None:
+        offered = [(entry["service"], entry["address"]) for entry in message["listeners"]]
+        removed = self._adopt(dict(zip(offered, fds, strict=True)))
+        try:
+            context = _context(message["certificate"])
+            self._role.configure(Snapshot.from_json(message["snapshot"]), self._listeners, context)
+        except OSError as error:
+            self._channel.send({"type": "failed", "serial": message["serial"], "text": str(error)})
+        else:
+            self._channel.send({"type": "acknowledge", "serial": message["serial"]})
+        for listener in removed:
+            listener.close()
+
+    def _adopt(self, offered: Mapping[ListenerKey, int]) -> list[socket.socket]:
+        """Take over the new listeners, drop the duplicates of known ones; returns those no longer wanted.
+
+        The wanted ones keep their sockets, since the role's loop is watching their numbers."""
+        known = self._listeners
+        self._listeners = {}
+        for key, fd in offered.items():
+            if key in known:
+                os.close(fd)
+                self._listeners[key] = known.pop(key)
+            else:
+                self._listeners[key] = socket.socket(fileno=fd)
+        return list(known.values())
+
+    def _request(self, message: Message, _fds: list[int]) -> None:
+        answer = self._role.request(message["request"])
+        self._channel.send({"type": "answer", "number": message["number"], "answer": answer})
+
+
+def _context(pair: Mapping[str, str] | None) -> ssl.SSLContext | None:
+    if pair is None:
+        return None
+    # Only a child that speaks TLS is ever given a pair, and only that one needs this module.
+    from mta.server.tls import server_context
+
+    return server_context(pair["certificate"].encode(), pair["key"].encode())
+
+
+def _heartbeat(loop: Loop, row: Row) -> None:
+    """Turn at least once a second and count the turns: a counter that stands still is a loop that hangs."""
+
+    def beat() -> None:
+        loop.call_later(_HEARTBEAT, beat)
+
+    beat()
+    loop.at_end_of_turn(lambda: row.add(TURNS))
+
+
+def _give_up_rights(user: tuple[int, int] | None) -> None:
+    """Never gain rights again, and make sure that those of root are gone where they should be.
+
+    The supervisor's spawn has set the user already; this one only believes what it sees."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise PermissionError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS) was refused")
+    if user is None:
+        return
+    uid, gid = user
+    if (os.getresuid(), os.getresgid(), os.getgroups()) != ((uid,) * 3, (gid,) * 3, [gid]):
+        raise PermissionError(f"still not user {uid}, group {gid} alone")
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _record_crash(log: Log) -> None:
+    """Let a mistake of ours leave its traceback in the log, where an operator finds it, then die of it."""
+
+    def crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        where = "".join(traceback.format_exception(kind, error, trace))
+        log.write("ERROR", "crashed", error=repr(error), where=where)
+        log.flush()
+
+    sys.excepthook = crashed
+
+
+def run(orders: Orders) -> None:
+    """Be the child until the supervisor says stop, or is gone."""
+    for fd in orders.descriptors.values():
+        os.set_inheritable(fd, False)
+    loop = Loop()
+    row = Counters.attach(orders.descriptors["counters"]).row(orders.name)
+    log = Log(orders.descriptors["log"], orders.name, row)
+    _record_crash(log)
+    _give_up_rights(orders.user)
+    _heartbeat(loop, row)
+    loop.at_end_of_turn(log.flush)
+    module, _, factory = orders.factory.partition(":")
+    make = cast(Factory, getattr(import_module(module), factory))
+    Host(socket.socket(fileno=orders.descriptors["channel"]), loop, lambda: make(loop, log, row))
+    loop.run()
+    log.flush()
+
+
+if __name__ == "__main__":
+    _ignore_signals()
+    run(Orders.parse(sys.argv[1:]))
