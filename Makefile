@@ -1,0 +1,79 @@
+# mta: everything an operator or a reader does with this tree. `make help` says what there is.
+
+# The first Python on the path that is new enough; another one: make PYTHON=/usr/bin/python3.12 setup
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+VENV    := .venv
+READY   := $(VENV)/.ready
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCKS   := requirements.lock tests/requirements.lock
+COMPILE  = CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/pip-compile --quiet --upgrade --generate-hashes \
+	--strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+# What to pass on: make test ARGS='-k starttls', make bench ARGS=--quick, make run ARGS='--set application.debug=true'
+ARGS    ?=
+
+DESTDIR ?=
+PREFIX  ?= /usr/local
+UNITS   ?= /etc/systemd/system
+LIBRARY := $(PREFIX)/lib/mta
+
+.PHONY: help setup run test lint type fmt bench man install lock clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+	|| sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1    \2/p' Makefile
+
+setup: $(READY) ## make .venv with everything for running and testing
+
+$(READY): $(LOCKS)
+	@test -n "$(PYTHON)" || { echo "mta needs Python 3.11 or later (make PYTHON=...)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --require-hashes -r tests/requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY) ## start the server on etc/mta.conf, in the foreground
+	$(BIN)/mta -f etc/mta.conf $(ARGS)
+
+test: $(READY) ## run all tests; at the end stands what was skipped, and for want of what
+	$(BIN)/python -m pytest -rs $(ARGS)
+
+lint: $(READY) man ## ruff, and mandoc on the manual pages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(READY) ## mypy --strict
+	$(BIN)/mypy
+
+fmt: $(READY) ## put the sources into their form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## measure against the servers that are installed; table in var/bench.md
+	$(BIN)/python -m tests.bench $(ARGS)
+
+man: ## check the manual pages (read one: man ./man/mta.8)
+	@if command -v mandoc >/dev/null; then mandoc -Tlint -Wwarning man/*.[1-8]; \
+	else echo "mandoc is not installed: manual pages not checked"; fi
+
+install: $(READY) ## install under $(DESTDIR)$(PREFIX), with manual pages, unit, logrotate file, /etc/mta
+	rm -rf build "$(DESTDIR)$(LIBRARY)"
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(PIP) install --target "$(DESTDIR)$(LIBRARY)" --require-hashes -r requirements.lock
+	$(PIP) install --target "$(DESTDIR)$(LIBRARY)" --no-deps build/wheel/mta-*.whl
+	rm -rf "$(DESTDIR)$(LIBRARY)/bin"
+	etc/install "$(DESTDIR)" "$(PREFIX)" "$(UNITS)" "$$($(BIN)/python -c 'import sys; print(sys._base_executable)')"
+
+lock: ## resolve the dependencies of pyproject.toml anew
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip --disable-pip-version-check --quiet install pip-tools
+	$(COMPILE) --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra test,dev,bench --constraint requirements.lock --output-file tests/requirements.lock pyproject.toml
+
+clean: ## remove what was made here, never mail or logs
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find mta tests -name __pycache__ -type d -prune -exec rm -rf {} +
