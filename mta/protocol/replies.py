@@ -1,0 +1,79 @@
+"""The catalogue of replies (RFC 5321 4.2, RFC 2034, RFC 3463).
+
+A Reply is a value: code, enhanced code, text. Its octets are made once, so that a reply of the catalogue costs
+nothing when it is sent. Whatever a text contains (an address, a name the client gave), what leaves is printable
+ASCII in lines of at most 512 octets: no reply can be made to look like two.
+"""
+
+from typing import Final
+
+TEXT_LIMIT: Final = 440
+"""Characters of one line; leaves room for the codes and the session within 512 octets (RFC 5321 4.5.3.1.5)."""
+
+
+def printable(text: str) -> str:
+    """`text` as one line of printable ASCII that fits a reply; anything else shows as an escape."""
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text)
+    return text[:TEXT_LIMIT]
+
+
+class Reply:
+    """One reply, of one line or several. Equal when its octets are."""
+
+    __slots__ = ("code", "octets")
+
+    def __init__(self, code: int, enhanced: str, *lines: str) -> None:
+        """`enhanced` is empty where RFC 2034 wants none (220 greeting, EHLO, 354)."""
+        self.code = code
+        prefix = f" {enhanced} " if enhanced else " "
+        if len(lines) == 1:
+            self.octets = f"{code}{prefix}{printable(lines[0])}\r\n".encode("ascii")
+        else:
+            self.octets = _several(code, prefix[1:], lines)
+
+    @property
+    def text(self) -> str:
+        """The reply as a log shows it: without the last line end, lines parted by a blank and a slash."""
+        return self.octets[:-2].decode("ascii").replace("\r\n", " / ")
+
+    def with_id(self, session_id: str) -> "Reply":
+        """The same reply, its last line ending in ` (session ID)`, by which an operator finds it in the log."""
+        marked = Reply.__new__(Reply)
+        marked.code = self.code
+        marked.octets = b"%b (session %b)\r\n" % (self.octets[:-2], session_id.encode("ascii"))
+        return marked
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reply) and other.octets == self.octets
+
+    def __hash__(self) -> int:
+        return hash(self.octets)
+
+    def __repr__(self) -> str:
+        return f"Reply({self.text!r})"
+
+
+def _several(code: int, enhanced: str, lines: tuple[str, ...]) -> bytes:
+    """Same code on every line, a hyphen after all but the last (RFC 5321 4.2.1)."""
+    *first, last = (enhanced + printable(line) for line in lines)
+    return "".join([f"{code}-{line}\r\n" for line in first] + [f"{code} {last}\r\n"]).encode("ascii")
+
+
+# What the host says most.
+SENDER_OK: Final = Reply(250, "2.1.0", "sender ok")
+RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient ok")
+GO_AHEAD: Final = Reply(354, "", "send the message, end with a line that holds only a dot")
+READY_FOR_TLS: Final = Reply(220, "2.0.0", "ready to start TLS")
+NO_TLS: Final = Reply(454, "4.7.0", "TLS is not available for the moment")
+NO_SUCH_USER: Final = Reply(550, "5.1.1", "no such mailbox here")
+RELAY_DENIED: Final = Reply(550, "5.7.1", "relaying denied")
+LOCAL_FAULT: Final = Reply(451, "4.3.0", "local error, try again later")
+NO_SPACE: Final = Reply(452, "4.3.1", "not enough space, try again later")
+TOO_MANY_CONNECTIONS: Final = Reply(421, "4.7.0", "too many connections, try again later")
+SPOKE_TOO_SOON: Final = Reply(554, "5.5.1", "you spoke before the greeting")
+
+
+def queued(identifier: str) -> Reply:
+    """250 to the final dot: the message is durable under this id."""
+    return Reply(250, "2.0.0", "queued as " + identifier)
