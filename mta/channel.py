@@ -1,9 +1,9 @@
 """A channel: JSON objects, with open descriptors, between two processes that belong together.
 
 Under it lies a unix stream socket. A frame is eight octets, the length of its text and the number of its
-descriptors, and then the text, a JSON object in UTF-8. Descriptors travel beside the octets (SCM_RIGHTS), tied
-to the first octets of their frame, at most 250 in one call; the kernel may hand them over together with the
-end of the frame before, which is why a frame says how many are its own.
+descriptors, and then the text, a JSON object in UTF-8. Descriptors travel beside the octets (SCM_RIGHTS),
+tied to the first octets of their frame, at most 250 in one call; the kernel may hand them over together with
+the end of the frame before, which is why a frame says how many are its own.
 
 Neither side ever waits for the other: what a slow peer does not take is kept, in order. A peer that sends
 nonsense is treated like one that has gone. The channel must never know what its messages mean.
