@@ -1,0 +1,96 @@
+"""Who a message is from and where it goes: the values a store is handed.
+
+A way is where a recipient's copy ends for us: a Maildir folder of ours, or the folder of letters for a
+foreign domain. The names in a way become file names, so this is the one gate for them: no value of these
+types exists whose name could leave the tree, follow anything or hide. Whoever maps addresses to ways
+(policy, accounts) has refused strange names long before; a ValueError here is a fault of the program.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from mta import identifier
+
+_PART = re.compile(r"[^\W_][\w.=+-]*")
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f]")
+_MAILDIR = frozenset(("tmp", "new", "cur"))
+_NAME_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A Maildir of ours. `folder` is a local part, or `domain/local part` for an account whose local part was taken."""
+
+    folder: str
+
+    def __post_init__(self) -> None:
+        parts = self.folder.split("/")
+        # The second part stands where the first one, were it a mailbox too, has its own three folders.
+        if not all(map(_is_part, parts)) or len(parts) > 2 or parts[-1] in _MAILDIR and len(parts) == 2:
+            raise ValueError(f"no mailbox has the folder {self.folder!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A foreign domain as lower-case A-labels, without the final dot: its letters wait for the relay."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if _DOMAIN.fullmatch(self.name) is None:
+            raise ValueError(f"{self.name!r} is no domain in lower-case A-labels")
+
+
+Way: TypeAlias = Mailbox | Domain
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One accepted forward-path, and its way."""
+
+    address: str
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What is known of a message besides its text. It never leaves this machine."""
+
+    id: str
+    """Twenty characters of `mta.identifier`."""
+    sender: str
+    """The reverse-path without its angle brackets; empty for `<>`."""
+    arrived: float
+    """Epoch seconds."""
+    recipients: tuple[Recipient, ...]
+    client: Mapping[str, object] = field(default_factory=dict)
+    """How it came: helo, address, protocol, body, smtputf8 and the like. JSON values only."""
+
+    def __post_init__(self) -> None:
+        if identifier.PATTERN.fullmatch(self.id) is None:
+            raise ValueError(f"{self.id!r} is no identifier")
+        if _UNSENDABLE.search(self.sender) is not None:
+            raise ValueError(f"the reverse-path {self.sender!r} would break its header line")
+        if not self.recipients:
+            raise ValueError("a message for nobody")
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """Each way once, in the order of the recipients: two recipients in one mailbox are one copy."""
+        return tuple(dict.fromkeys(recipient.way for recipient in self.recipients))
+
+
+def _is_part(part: str) -> bool:
+    return (
+        _PART.fullmatch(part) is not None
+        and part == part.lower()
+        and unicodedata.is_normalized("NFC", part)
+        and len(part.encode()) <= _NAME_MAX
+    )
