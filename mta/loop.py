@@ -136,10 +136,7 @@ class Loop:
 
     def turn(self, milliseconds: float | None = 0) -> None:
         """Wait at most so long (None: for ever) and serve what is ready."""
-        for fd, events in self._poll.poll(milliseconds):
-            handler = self._watched.get(fd)
-            if handler is not None:
-                handler(events)
+        _serve(self._watched, self._poll.poll(milliseconds))
         if self._timers:
             self._run_timers()
         for action in self._end_of_turn:
@@ -163,22 +160,30 @@ class Loop:
     def _run_timers(self) -> None:
         now = self.clock()
         timers = self._timers
+        due = []
         while timers and timers[0][0] <= now:
-            timer = heapq.heappop(timers)[2]
+            due.append(heapq.heappop(timers)[2])
+        # What these set for now is for the next turn: a timer that sets itself again starves nobody.
+        for timer in due:
             action, timer.action = timer.action, None
             if action is not None:
                 action()
 
     def _serve_sessions(self, _events: int) -> None:
-        sessions = self._sessions
-        ready = self._many.poll(0, _MOST_EVENTS)
-        # The handlers are looked up before the first one runs: a number that is closed and given
-        # to a new session during this turn must not hear what was meant for the old one.
-        for handler, events in [(sessions[fd], events) for fd, events in ready if fd in sessions]:
-            handler(events)
+        _serve(self._sessions, self._many.poll(0, _MOST_EVENTS))
 
     def _woken(self, _events: int) -> None:
         os.eventfd_read(self._wake)
         posted = self._posted
         for _ in range(len(posted)):
             posted.popleft()()
+
+
+def _serve(handlers: dict[int, Handler], ready: list[tuple[int, int]]) -> None:
+    """Call the handlers of what is ready.
+
+    They are looked up before the first one runs and again when it is their turn: who was forgotten by a
+    handler before it must hear nothing, and neither must somebody new who got the same number."""
+    for fd, handler, events in [(fd, handlers[fd], events) for fd, events in ready if fd in handlers]:
+        if handlers.get(fd) is handler:
+            handler(events)
