@@ -1,0 +1,112 @@
+"""Counters: what one process adds, another reads; what a dead one leaves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from mta.counters import (
+    CATALOGUE,
+    COMMITS,
+    CONNECTIONS_CURRENT,
+    OCTETS_ACCEPTED,
+    ROLES,
+    TURNS,
+    Counters,
+    ForeignCounters,
+)
+
+
+@pytest.fixture
+def counters() -> Iterator[Counters]:
+    counters = Counters.create()
+    yield counters
+    os.close(counters.fd)
+
+
+def test_all_begin_at_zero(counters: Counters) -> None:
+    assert [counters.total(counter) for counter in CATALOGUE] == [0] * len(CATALOGUE)
+
+
+def test_a_row_adds_subtracts_and_sets(counters: Counters) -> None:
+    row = counters.row("receiver")
+    row.add(CONNECTIONS_CURRENT)
+    row.add(CONNECTIONS_CURRENT, 4)
+    row.sub(CONNECTIONS_CURRENT, 2)
+    row.set(OCTETS_ACCEPTED, 1 << 40)
+    assert (row.get(CONNECTIONS_CURRENT), row.get(OCTETS_ACCEPTED)) == (3, 1 << 40)
+
+
+def test_the_cells_are_those_of_the_row(counters: Counters) -> None:
+    row = counters.row("receiver")
+    row.cells[TURNS.index] += 1
+    assert row.get(TURNS) == 1
+
+
+def test_every_cell_of_the_grid_is_one_of_its_own(counters: Counters) -> None:
+    for number, role in enumerate(ROLES):
+        for counter in CATALOGUE:
+            counters.row(role).set(counter, 1000 * number + counter.index)
+    for number, role in enumerate(ROLES):
+        row = counters.row(role)
+        assert [row.get(counter) for counter in CATALOGUE] == [1000 * number + c.index for c in CATALOGUE]
+
+
+def test_a_total_is_the_sum_over_all_rows(counters: Counters) -> None:
+    for n, role in enumerate(ROLES, start=1):
+        counters.row(role).add(COMMITS, n)
+    assert counters.total(COMMITS) == sum(range(1, len(ROLES) + 1))
+
+
+def test_a_gauge_below_zero_shows_and_does_not_raise(counters: Counters) -> None:
+    counters.row("receiver").sub(CONNECTIONS_CURRENT)
+    assert counters.total(CONNECTIONS_CURRENT) == -1
+
+
+def test_of_the_dead_only_the_gauges_are_cleared(counters: Counters) -> None:
+    for role in ("receiver", "relay"):
+        counters.row(role).add(CONNECTIONS_CURRENT, 7)
+        counters.row(role).add(COMMITS, 7)
+    counters.clear_gauges("receiver")
+    assert counters.total(CONNECTIONS_CURRENT) == 7
+    assert counters.total(COMMITS) == 14
+
+
+def test_an_unknown_role_has_no_row(counters: Counters) -> None:
+    with pytest.raises(ValueError, match="not in"):
+        counters.row("nobody")
+
+
+def test_another_process_counts_in_the_same_memory(counters: Counters) -> None:
+    program = (
+        "import sys; from mta.counters import *;"
+        "Counters.attach(int(sys.argv[1])).row('receiver').add(COMMITS, 5)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(counters.fd)]
+    subprocess.run(command, pass_fds=[counters.fd], env=environment, check=True)
+    counters.row("receiver").add(COMMITS)
+    assert counters.total(COMMITS) == 6
+
+
+def test_memory_of_another_size_is_refused() -> None:
+    fd = os.memfd_create("other")
+    with pytest.raises(ForeignCounters):
+        Counters.attach(fd)
+    os.close(fd)
+
+
+def test_memory_of_another_version_is_refused(counters: Counters) -> None:
+    os.pwrite(counters.fd, bytes(8), 0)
+    with pytest.raises(ForeignCounters):
+        Counters.attach(counters.fd)
+
+
+def test_the_catalogue_is_in_order_and_explains_itself() -> None:
+    assert [counter.index for counter in CATALOGUE] == list(range(len(CATALOGUE)))
+    assert len({counter.name for counter in CATALOGUE}) == len(CATALOGUE)
+    assert all(counter.unit and counter.help.endswith(".") for counter in CATALOGUE)
