@@ -130,7 +130,7 @@ class Channel:
     def _take(self) -> bool:
         """Move what the kernel holds into our buffers; False when the peer has gone."""
         try:
-            octets, ancillary, flags, _ = self._sock.recvmsg(_PIECE, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+            octets, ancillary, _, _ = self._sock.recvmsg(_PIECE, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return True
         except ConnectionError:
@@ -138,8 +138,6 @@ class Channel:
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self._received_fds.extend(_descriptors(data))
-        if flags & socket.MSG_CTRUNC:
-            raise ChannelError("descriptors were lost on the way: too many open files?")
         self._received += octets
         return bool(octets)
 
@@ -152,9 +150,9 @@ class Channel:
             if len(self._received) < end:
                 return
             message = _parse(bytes(self._received[_HEADER.size : end]))
-            # They came with the first octets at the latest; waiting for more would be waiting for ever.
+            # They came with the first octets, but for those that the kernel threw away (MSG_CTRUNC).
             if count > len(self._received_fds):
-                raise ChannelError(f"{count} descriptors announced, {len(self._received_fds)} received")
+                raise ChannelError(f"descriptors were lost, {count} were sent: too many open files?")
             del self._received[:end]
             self._on_message(message, [self._received_fds.popleft() for _ in range(count)])
 

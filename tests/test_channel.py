@@ -16,6 +16,7 @@ import pytest
 from mta.channel import MOST_OCTETS, Channel, ChannelError
 from mta.loop import Loop
 
+
 @dataclass
 class End:
     """One end of a channel, and what it has heard."""
