@@ -1,0 +1,233 @@
+"""The receiver: the role that takes mail. Wiring only.
+
+It holds the listeners, the sessions and the store with its threads, gives new sessions the rules of the latest
+configuration, and ends in order: no new sessions, commits finished, everybody told 421.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from mta.config import Settings, Snapshot
+from mta.counters import Row
+from mta.identifier import Identifiers
+from mta.log import events as tell
+from mta.log.log import Log
+from mta.loop import Loop
+from mta.protocol.replies import SPOKE_TOO_SOON, Reply
+from mta.server.connection import Connection
+from mta.server.listener import Admission, Listener
+from mta.server.memory import Memory
+from mta.server.policy import Policy, client_address
+from mta.server.smtp import Client, Desk, Rules, SmtpHost
+from mta.server.trace import TraceWriter
+from mta.store import Committer, Helpers, Space, Store, Unfinished
+
+SERVICES: Final = frozenset({"smtp"})
+"""The services of the configuration that this role serves."""
+
+_HELPERS: Final = 4
+_CLOCK: Final = 1.0
+"""Seconds between looks at deadlines and at the free space."""
+_REFRESH: Final = 30
+"""So many of them between looks for folders that came or went by hand."""
+_PATIENCE: Final = 10.0
+"""Seconds that clients have to take their 421 when the server stops."""
+
+ListenerKey = tuple[str, str]
+
+
+class Receiver:
+    """A role of `mta.daemon.child`."""
+
+    def __init__(self, loop: Loop, log: Log, row: Row) -> None:
+        self._loop = loop
+        self._log = log
+        self._row = row
+        self._admission = Admission()
+        self._memory = Memory(0)
+        self._listeners: dict[ListenerKey, Listener] = {}
+        self._sessions: dict[Connection, SmtpHost] = {}
+        self._rules: Rules | None = None
+        self._desk: Desk | None = None
+        self._ticks = 0
+        self._stopping = False
+
+    # what the supervisor says
+
+    def configure(
+        self,
+        snapshot: Snapshot,
+        listeners: Mapping[ListenerKey, socket.socket],
+        context: ssl.SSLContext | None,
+    ) -> None:
+        """Go on by this configuration. Raises OSError when the tree cannot be used."""
+        settings = snapshot.settings
+        if self._desk is None:
+            self._desk = self._open(settings)
+        self._rules = Rules(settings, Policy.of(settings), context, _own_addresses(listeners))
+        self._admission.limit = settings.limits.connections
+        self._admission.per_client = settings.limits.per_client
+        self._memory.limit(settings.limits.memory)
+        self._log.debug = settings.application.debug
+        self._log.transcript = settings.application.debug or settings.application.log.transcript is not None
+        for connection, host in self._sessions.items():
+            connection.timeout = settings.limits.timeout
+            host.transcribe(self._log.transcript)
+        self._listen(listeners)
+
+    def request(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer the local socket."""
+        if request.get("ask") == "sessions":
+            return {"sessions": len(self._sessions)}
+        return {"error": "the receiver does not know this request"}
+
+    def stop(self) -> None:
+        """No new sessions; every client gets its pending reply and 421; then the loop ends."""
+        if self._stopping:
+            return
+        self._stopping = True
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+        for connection in list(self._sessions):
+            connection.shut_down()
+        self._loop.call_later(_PATIENCE, self._end)
+        self._loop.at_end_of_turn(self._end_if_empty)
+
+    # the start
+
+    def _open(self, settings: Settings) -> Desk:
+        store = Store(
+            settings.application.maildir.path, host=settings.hostname, sync=settings.application.maildir.sync
+        )
+        recovery = store.open()
+        if recovery.finished:
+            tell.recovered(self._log, "messages linked to all their places", len(recovery.finished))
+        for broken in recovery.broken:
+            tell.set_aside(self._log, broken.id, broken.text)
+        self._unfinished(recovery.unfinished)
+        desk = Desk(
+            loop=self._loop,
+            log=self._log,
+            row=self._row,
+            store=store,
+            committer=Committer(store, self._loop.post, self._unfinished),
+            helpers=Helpers(_HELPERS, self._loop.post),
+            memory=self._memory,
+            space=store.free(),
+            identifiers=Identifiers(),
+            trace=TraceWriter(),
+        )
+        desk.helpers.run(store.clean, self._cleaned)
+        self._loop.call_later(_CLOCK, self._tick)
+        return desk
+
+    def _cleaned(self, result: int | OSError) -> None:
+        if isinstance(result, OSError):
+            tell.fault(self._log, "removing leftovers", "tmp", result)
+        elif result:
+            tell.recovered(self._log, "leftovers removed", result)
+
+    def _unfinished(self, messages: Sequence[Unfinished]) -> None:
+        for message in messages:
+            tell.fault(self._log, "linking an accepted message", message.id, message.text)
+
+    # connections
+
+    def _listen(self, wanted: Mapping[ListenerKey, socket.socket]) -> None:
+        for key in self._listeners.keys() - wanted.keys():
+            self._listeners.pop(key).close()
+        for key in wanted.keys() - self._listeners.keys():
+            service = key[0]
+            if service in SERVICES and not self._stopping:
+                accepted = partial(self._accepted, service)
+                self._listeners[key] = Listener(self._loop, wanted[key], accepted, self._no_room)
+
+    def _no_room(self, error: OSError) -> None:
+        tell.fault(self._log, "accepting connections", "resting for a second", error)
+
+    def _accepted(self, service: str, sock: socket.socket, peer: tuple[Any, ...]) -> None:
+        assert self._rules is not None
+        assert self._desk is not None
+        address = client_address(peer[0])
+        client = Client(address, peer[1], service, self._rules.policy.trusts(address))
+        refusal = self._admission.admit(address, client.trusted)
+        if refusal is not None:
+            self._refuse(sock, client, refusal)
+            return
+        host = SmtpHost(self._desk, self._rules, client, self._left)
+        connection = Connection(self._loop, sock, host.session, host, self._rules.settings.limits.timeout)
+        self._sessions[connection] = host
+        host.serve(connection, SPOKE_TOO_SOON if _speaks(sock) else None)
+
+    def _refuse(self, sock: socket.socket, client: Client, reply: Reply) -> None:
+        """One reply into the empty buffer of a new socket, which cannot block, and good-bye."""
+        tell.refused(self._log, client.service, client.peer, reply.text)
+        with sock:
+            try:
+                sock.send(reply.octets)
+            except OSError:
+                return  # it has left already, and there is nothing more to say
+
+    def _left(self, host: SmtpHost) -> None:
+        assert host.connection is not None
+        del self._sessions[host.connection]
+        self._admission.leave(host.client.address)
+
+    # time
+
+    def _tick(self) -> None:
+        now = self._loop.clock()
+        for connection in [each for each in self._sessions if each.deadline <= now]:
+            connection.check_time(now)
+        assert self._desk is not None
+        if not self._stopping:
+            self._desk.helpers.run(self._desk.store.free, self._measured)
+            self._ticks += 1
+            if self._ticks % _REFRESH == 0:
+                self._desk.helpers.run(self._desk.store.refresh, self._refreshed)
+        self._loop.call_later(_CLOCK, self._tick)
+
+    def _measured(self, result: Space | OSError) -> None:
+        assert self._desk is not None
+        if isinstance(result, OSError):
+            tell.fault(self._log, "measuring the free space", "the maildir", result)
+        else:
+            self._desk.space = result
+
+    def _refreshed(self, result: None | OSError) -> None:
+        if isinstance(result, OSError):
+            tell.fault(self._log, "looking for new folders", "the maildir", result)
+
+    # the end
+
+    def _end_if_empty(self) -> None:
+        if not self._sessions:
+            self._end()
+
+    def _end(self) -> None:
+        """Sessions that are left have had their time; what was submitted is committed all the same."""
+        if self._desk is not None:
+            self._desk.committer.close()
+            self._desk.helpers.close()
+            self._desk.store.close()
+            self._desk = None
+        self._loop.stop()
+
+
+def _speaks(sock: socket.socket) -> bool:
+    """Whether the client has not waited for the greeting (RFC 5321 4.3.1)."""
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
+def _own_addresses(listeners: Mapping[ListenerKey, socket.socket]) -> frozenset[str]:
+    """The addresses we listen on, by which a recipient may name us (RFC 5321 4.1.3)."""
+    return frozenset(str(client_address(sock.getsockname()[0])) for sock in listeners.values())
