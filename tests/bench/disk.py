@@ -1,7 +1,7 @@
 """The bare disk: files per second that a program can make durable when it does nothing else.
 
 A batch is: write each file, sync the file system, rename each file into its folder, sync again. Every
-promise of durability comes down to this order, and it is the ceiling for a server that receives in such batches.
+promise of durability comes down to this order; it is the ceiling for a server that receives in batches.
 """
 
 from __future__ import annotations
