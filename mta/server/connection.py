@@ -1,8 +1,8 @@
 """A connection: one socket, perhaps TLS, and the session at the other end of it.
 
-The connection moves octets and keeps time; what they mean is the session's business, and what is answered is
-its host's. Whatever protocol is spoken, the turn of a connection is the same: receive, let the host answer what the
-session tells, send. Three rules keep one client from harming another:
+The connection moves octets and keeps time; what they mean is the session's business, and what is answered
+is its host's. Whatever protocol is spoken, the turn of a connection is the same: receive, let the host answer
+what the session tells, send. Three rules keep one client from harming another:
 
 - While output waits for the peer nothing more is read, so a client that does not listen is not served.
 - While its host works (`hold`) the session gets no further octets than its own bound.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from mta.loop import GONE, READ, WRITE, Loop
 from mta.protocol.events import NEED_DATA, PAUSED, Closed, Event
@@ -48,10 +48,10 @@ class Session(Protocol):
 class Host(Protocol):
     """Who answers a session's events."""
 
-    def handle(self, event: Any) -> None:
+    def handle(self, event: Event) -> None:
         """One event of the session, which it may answer at once or later."""
 
-    def tls_established(self, filter: TlsFilter) -> None:
+    def tls_established(self, tls: TlsFilter) -> None:
         """The handshake is complete."""
 
     def disconnected(self, reason: str) -> None:

@@ -1,7 +1,7 @@
 """A listener: takes connections as they come, and how many are let in.
 
-When the machine has no descriptor left for another connection, the listener rests for a moment instead of being
-called again at once for ever; the clients wait in the kernel's queue and the sessions under way go on.
+When the machine has no descriptor left for another connection, the listener rests for a moment instead of
+being called again at once for ever; the clients wait in the kernel's queue and the sessions under way go on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Listener:
     def __init__(
         self, loop: Loop, sock: socket.socket, accepted: Accepted, no_room: Callable[[OSError], None]
     ) -> None:
-        """`accepted(socket, peer)` gets every connection, not blocking; `no_room(error)` is told of a rest."""
+        """`accepted(socket, peer)` gets each connection, not blocking; `no_room(error)` is told of a rest."""
         self._loop = loop
         self._socket = sock
         self._accepted = accepted
@@ -88,8 +88,8 @@ class Admission:
     def admit(self, client: IPAddress, trusted: bool) -> Reply | None:
         """Count one more connection, or return the refusal.
 
-        Trusted clients have no limit of their own, and the last part of all places is kept for them: a flood from
-        outside does not stop our own people."""
+        Trusted clients have no limit of their own, and the last part of all places is kept for them: a flood
+        from outside does not stop our own people."""
         places = self.limit if trusted else self.limit - self.limit // 20
         if self.current >= places:
             return TOO_MANY_CONNECTIONS

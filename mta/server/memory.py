@@ -1,9 +1,9 @@
 """Memory for messages under way, shared fairly and never more than `limits.memory`.
 
-A session that is about to receive a message reserves a share. What fits into the share waits in memory for its
-commit; what does not goes to disk as it arrives. The share of one is a small part of what is left, so the
-first many get all they can use, the following ones less, and nobody is ever refused: a share of nothing
-only means that every piece is written at once.
+A session that is about to receive a message reserves a share. What fits into the share waits in memory for
+its commit; what does not goes to disk as it arrives. The share of one is a small part of what is left, so the
+first many get all they can use, the following ones less, and nobody is ever refused: a share of nothing only
+means that every piece is written at once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The policy: who may send what to whom, and where it goes. Pure: settings in, decisions out.
 
-A recipient is judged by the domain behind its last @ and nothing else; percent signs, bangs and quoted @ in a local
-part are letters like any other, and a local part of ours is looked up literally. So none of the historic ways to
-write a relay request inside an address has a meaning here.
+A recipient is judged by the domain behind its last @ and nothing else; percent signs, bangs and quoted @ in a
+local part are letters like any other, and a local part of ours is looked up literally. So none of the historic
+ways to write a relay request inside an address has a meaning here.
 
     domain is ours              -> the mailbox of the local part, or 550 5.1.1
     domain is in relay.domains  -> a letter
@@ -36,7 +36,7 @@ BAD_DOMAIN: Final = Reply(550, "5.1.2", "no mail can be sent to that domain")
 _MAILBOX: Final = re.compile(r"[a-z0-9][a-z0-9._=-]{0,63}")
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*(?!\d+\Z){_LABEL}")
-"""A lower-case name whose last label is not a number (RFC 1123 2.1), so that no address passes for a domain."""
+"""A lower-case name whose last label is no number (RFC 1123 2.1), so that no address passes for a domain."""
 
 
 def client_address(text: str) -> IPAddress:

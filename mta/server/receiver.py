@@ -200,7 +200,7 @@ class Receiver:
         else:
             self._desk.space = result
 
-    def _refreshed(self, result: None | OSError) -> None:
+    def _refreshed(self, result: OSError | None) -> None:
         if isinstance(result, OSError):
             tell.fault(self._log, "looking for new folders", "the maildir", result)
 

@@ -300,7 +300,7 @@ class SmtpHost:
             partial(write, delivery, delivery.take()), partial(self._written, delivery, last)
         )
 
-    def _written(self, delivery: Delivery, last: bool, result: None | OSError) -> None:
+    def _written(self, delivery: Delivery, last: bool, result: OSError | None) -> None:
         assert self.connection is not None
         self._writing = False
         if self.connection.closed:
@@ -389,7 +389,7 @@ class SmtpHost:
         if self._on_disk:
             self._desk.helpers.run(partial(self._desk.store.abort, delivery), self._aborted)
 
-    def _aborted(self, result: None | OSError) -> None:
+    def _aborted(self, result: OSError | None) -> None:
         if isinstance(result, OSError):
             tell.fault(self._desk.log, "removing an unfinished message", self.session_id, result)
 
