@@ -1,8 +1,8 @@
 """The policy: who may send what to whom, and where it goes. Pure: settings in, decisions out.
 
-A recipient is judged by the domain behind its last @ and nothing else; percent signs, bangs and quoted @ in a
-local part are letters like any other, and a local part of ours is looked up literally. So none of the historic
-ways to write a relay request inside an address has a meaning here.
+A recipient is judged by the domain behind its last @ and nothing else; percent signs, bangs and quoted @ in
+a local part are letters like any other, and a local part of ours is looked up literally. So none of the
+historic ways to write a relay request inside an address has a meaning here.
 
     domain is ours              -> the mailbox of the local part, or 550 5.1.1
     domain is in relay.domains  -> a letter

@@ -1,7 +1,7 @@
 """The receiver: the role that takes mail. Wiring only.
 
-It holds the listeners, the sessions and the store with its threads, gives new sessions the rules of the latest
-configuration, and ends in order: no new sessions, commits finished, everybody told 421.
+It holds the listeners, the sessions and the store with its threads, gives new sessions the rules of the
+latest configuration, and ends in order: no new sessions, commits finished, everybody told 421.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ _PATIENCE: Final = 10.0
 """Seconds that clients have to take their 421 when the server stops."""
 
 ListenerKey = tuple[str, str]
+"""(service, address) as the configuration writes them."""
+Listeners = Mapping[ListenerKey, socket.socket]
 
 
 class Receiver:
@@ -62,7 +64,7 @@ class Receiver:
     def configure(
         self,
         snapshot: Snapshot,
-        listeners: Mapping[ListenerKey, socket.socket],
+        listeners: Listeners,
         context: ssl.SSLContext | None,
     ) -> None:
         """Go on by this configuration. Raises OSError when the tree cannot be used."""
@@ -139,7 +141,7 @@ class Receiver:
 
     # connections
 
-    def _listen(self, wanted: Mapping[ListenerKey, socket.socket]) -> None:
+    def _listen(self, wanted: Listeners) -> None:
         for key in self._listeners.keys() - wanted.keys():
             self._listeners.pop(key).close()
         for key in wanted.keys() - self._listeners.keys():
@@ -228,6 +230,6 @@ def _speaks(sock: socket.socket) -> bool:
         return False
 
 
-def _own_addresses(listeners: Mapping[ListenerKey, socket.socket]) -> frozenset[str]:
+def _own_addresses(listeners: Listeners) -> frozenset[str]:
     """The addresses we listen on, by which a recipient may name us (RFC 5321 4.1.3)."""
     return frozenset(str(client_address(sock.getsockname()[0])) for sock in listeners.values())

@@ -1,7 +1,7 @@
 """The host of an SMTP session: it answers what the session tells.
 
-The way of a message is one line of calls: Sender and Recipient are put to the policy, Data begins a delivery, Text
-goes into it, the last Text commits it, and the outcome is the reply. What must not happen in the loop
+The way of a message is one line of calls: Sender and Recipient are put to the policy, Data begins a delivery,
+Text goes into it, the last Text commits it, and the outcome is the reply. What must not happen in the loop
 (writing a large message, committing any) is given to the store's threads, while the session waits.
 
 This module must never parse what a client said nor touch a file.
@@ -30,7 +30,7 @@ from mta.identifier import Identifiers
 from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop
-from mta.protocol.events import Data, Discarded, Recipient, Rejected, Sender, StartTls, Text, Verify
+from mta.protocol.events import Data, Discarded, Event, Recipient, Rejected, Sender, StartTls, Text, Verify
 from mta.protocol.replies import (
     GO_AHEAD,
     LOCAL_FAULT,
@@ -185,13 +185,13 @@ class SmtpHost:
 
     # Host of a Connection
 
-    def handle(self, event: Any) -> None:
+    def handle(self, event: Event) -> None:
         """Answer one event."""
         _ANSWERS[type(event)](self, event)
 
-    def tls_established(self, filter: TlsFilter) -> None:  # noqa: A002 - it is one
-        self._tls = filter
-        tell.tls_started(self._desk.log, self.session_id, filter.version, filter.cipher)
+    def tls_established(self, tls: TlsFilter) -> None:
+        self._tls = tls
+        tell.tls_started(self._desk.log, self.session_id, tls.version, tls.cipher)
 
     def disconnected(self, reason: str) -> None:
         self._desk.row.sub(CONNECTIONS_CURRENT)
