@@ -17,15 +17,16 @@ ARGS    ?=
 
 DESTDIR ?=
 PREFIX  ?= /usr/local
-UNITS   ?= /etc/systemd/system
+UNITS   ?= $(PREFIX)/lib/systemd/system
+# The program and what it needs, as plain folders: no path of this machine stands in them.
 LIBRARY := $(PREFIX)/lib/mta
+HERE    := $(DESTDIR)$(LIBRARY)
 
 .PHONY: help setup run test lint type fmt bench man install lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
-	|| sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1    \2/p' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY) ## make .venv with everything for running and testing
 
@@ -60,13 +61,32 @@ man: ## check the manual pages (read one: man ./man/mta.8)
 	@if command -v mandoc >/dev/null; then mandoc -Tlint -Wwarning man/*.[1-8]; \
 	else echo "mandoc is not installed: manual pages not checked"; fi
 
-install: $(READY) ## install under $(DESTDIR)$(PREFIX), with manual pages, unit, logrotate file, /etc/mta
-	rm -rf build "$(DESTDIR)$(LIBRARY)"
+install: $(READY) ## install under DESTDIR and PREFIX (/usr/local), and configuration, unit, logrotate file
+	rm -rf build "$(HERE).new" "$(HERE).old"
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
-	$(PIP) install --target "$(DESTDIR)$(LIBRARY)" --require-hashes -r requirements.lock
-	$(PIP) install --target "$(DESTDIR)$(LIBRARY)" --no-deps build/wheel/mta-*.whl
-	rm -rf "$(DESTDIR)$(LIBRARY)/bin"
-	etc/install "$(DESTDIR)" "$(PREFIX)" "$(UNITS)" "$$($(BIN)/python -c 'import sys; print(sys._base_executable)')"
+	$(PIP) install --no-compile --target "$(HERE).new" --require-hashes -r requirements.lock
+	$(PIP) install --no-compile --target "$(HERE).new" --no-deps build/wheel/mta-*.whl
+	rm -rf "$(HERE).new/bin"
+	if [ -e "$(HERE)" ]; then mv "$(HERE)" "$(HERE).old"; fi
+	mv "$(HERE).new" "$(HERE)"
+	rm -rf "$(HERE).old"
+	$(BIN)/python -m compileall -q -s "$(DESTDIR)" -p / "$(HERE)"
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(UNITS)" "$(DESTDIR)/etc/logrotate.d" "$(DESTDIR)/etc/mta"
+	{ echo "#!$$($(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.executable))') -sP"; \
+	  echo 'import sys'; echo 'sys.path.insert(0, "$(LIBRARY)")'; \
+	  echo 'from mta.cli.main import main'; echo 'sys.exit(main())'; } > build/mta
+	install -m 755 build/mta "$(DESTDIR)$(PREFIX)/bin/mta"
+	for page in man/*.[1-8]; do \
+	  install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}"; done
+	sed 's|/usr/local/bin/mta|$(PREFIX)/bin/mta|g' etc/mta.service > build/mta.service
+	install -m 644 build/mta.service "$(DESTDIR)$(UNITS)/mta.service"
+	install -m 644 etc/mta.logrotate "$(DESTDIR)/etc/logrotate.d/mta"
+	sed -e 's|"../var/run/|"/run/mta/|' -e 's|"../var/log/|"/var/log/mta/|' \
+	  -e 's|\(["/]\)../var/|\1/var/lib/mta/|' etc/mta.conf > build/mta.conf
+	@! grep -n '\.\./' build/mta.conf || { echo "a relative path is left in mta.conf" >&2; exit 1; }
+	install -D -m 644 build/mta.conf "$(DESTDIR)$(PREFIX)/share/doc/mta/mta.conf"
+	@if [ -e "$(DESTDIR)/etc/mta/mta.conf" ]; then echo "kept: $(DESTDIR)/etc/mta/mta.conf"; \
+	else install -m 644 build/mta.conf "$(DESTDIR)/etc/mta/mta.conf"; fi
 
 lock: ## resolve the dependencies of pyproject.toml anew
 	$(PYTHON) -m venv build/lock

@@ -17,7 +17,7 @@ _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin
 def needs(program: str) -> str:
     """The path of a program that comes with a Debian package.
 
-    Without it the test is skipped; with CI=true in the environment it fails, since there everything has to run.
+    Without it the test is skipped; with CI=true in the environment it fails: there everything has to run.
     """
     found = shutil.which(program, path=_PATH)
     if found is not None:

@@ -160,7 +160,7 @@ class Instance:
         ]
 
     def await_record(self, event: str, *, after: int = 0, **fields: str) -> Record:
-        """The first such record, once it is there. Raises AssertionError when the log or all patience ends."""
+        """The first such record, once it is there. AssertionError when the log or all patience ends."""
         with self._news:
             self._news.wait_for(lambda: self._ended or self._matching(event, fields, after), PATIENCE)
             found = self._matching(event, fields, after)
