@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from mta.log.log import Log
+from mta.log.logfmt import escaped
 
 # the program
 
@@ -123,8 +124,8 @@ def accepted(
 ) -> None:
     """A message is durable and is ours now.
 
-    `sender`: the reverse-path, "" for `<>`; `size`: octets as received; `seconds` from MAIL to here; `tls`: its
-    version. Recipients that do not fit into one record follow in others, whose event is `recipients`."""
+    `sender`: the reverse-path, "" for `<>`; `size`: octets as received; `seconds` from MAIL to here; `tls`:
+    its version. Recipients that do not fit into one record follow in others, whose event is `recipients`."""
     first, *others = _portions(recipients)
     log.record(
         "INFO",
@@ -255,6 +256,6 @@ def _aligned(lines: Sequence[str]) -> Iterator[str]:
     """Lines such that a caret still points to its place in the line above when quotes there are escaped."""
     above = ""
     for line in lines:
-        column = line.find("^") if line.strip() == "^" else 0
-        yield " " * sum(character in '"\\' for character in above[:column]) + line
+        column = line.find("^") if line.lstrip().startswith("^") else 0
+        yield " " * (len(escaped(above[:column])) - len(escaped(line[:column]))) + line
         above = line

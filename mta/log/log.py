@@ -37,10 +37,10 @@ def open_pipe() -> tuple[int, int]:
 
 
 class Log:
-    """The log of one process. `flush` belongs into `loop.at_end_of_turn`.
+    """The log of one process, to be flushed at the end of each turn.
 
-    `debug`: whether records of level DEBUG are written. `transcript`: whether sessions are recorded line
-    by line (application.debug, or application.log.transcript). Both may change at any time."""
+    `debug`: whether records of level DEBUG are written; `transcript`: whether sessions are recorded line
+    by line. Both may change at any time."""
 
     def __init__(
         self, fd: int, process: str, row: Row | None = None, clock: Callable[[], float] = time.time
@@ -54,6 +54,11 @@ class Log:
         self._clock = clock
         self._pending: list[bytes] = []
         self._dropped = 0
+
+    def configure(self, debug: bool, transcript_file: bool) -> None:
+        """Set what is written: application.debug, and whether application.log.transcript is a file."""
+        self.debug = debug
+        self.transcript = debug or transcript_file
 
     def write(self, level: Level, event: str, **fields: object) -> None:
         """Add a record; one of level DEBUG only when `debug` is on."""

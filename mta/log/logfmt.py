@@ -58,12 +58,13 @@ _is_plain = _PLAIN.fullmatch
 
 
 def _cut(head: str, fields: Fields, octets: int) -> bytes:
-    """The record with its longest values shortened alike, to the first power of two that makes it fit."""
-    limit = MOST_OCTETS
-    record = b""
-    while limit and not 0 < len(record) <= MOST_OCTETS - _ROOM_FOR_CUT:
-        limit //= 2
-        record = _line(head, {key: _shortened(value, limit) for key, value in fields.items()})
+    """The record with its longest values shortened alike, to the largest power of two that makes it fit."""
+    record = _line(head, {})
+    for bits in range(MOST_OCTETS.bit_length()):
+        shorter = _line(head, {key: _shortened(value, 1 << bits) for key, value in fields.items()})
+        if len(shorter) > MOST_OCTETS - _ROOM_FOR_CUT:
+            break
+        record = shorter
     return b"%b cut=%d\n" % (record[:-1], octets - len(record))
 
 
@@ -86,13 +87,13 @@ def _written(value: object) -> str:
     if isinstance(value, list | tuple):
         return _written_list([_text(element) for element in value])
     text = _text(value)
-    return text if _is_plain(text) else f'"{_escaped(text)}"'
+    return text if _is_plain(text) else f'"{escaped(text)}"'
 
 
 def _written_list(elements: list[str]) -> str:
     if not any("," in element for element in elements):
         return _written(",".join(elements))
-    joined = ",".join(_escaped(element).replace(",", "\\x2c") for element in elements)
+    joined = ",".join(escaped(element).replace(",", "\\x2c") for element in elements)
     return f'"{joined}"'
 
 
@@ -108,7 +109,8 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """The text as it stands between quotes."""
     if text.isprintable() and '"' not in text and "\\" not in text:
         return text
     return "".join(map(_escape, text))

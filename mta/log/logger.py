@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 from mta.counters import Row
 from mta.log import events
@@ -20,24 +20,18 @@ from mta.log.file import LogFile
 from mta.log.log import Log
 from mta.loop import Loop
 
+if TYPE_CHECKING:  # a configuration is handed to us; at run time the log depends on nothing of ours
+    from mta.config.snapshot import Snapshot
+
 _PIECE = 1 << 16
 _TRANSCRIPT = re.compile(rb"\S+ \S+ \S+ transcript ")
-
-
-class Paths(Protocol):
-    """Where records go, as the configuration says: absolute paths."""
-
-    @property
-    def path(self) -> str | None: ...
-
-    @property
-    def transcript(self) -> str | None: ...
 
 
 class Logger:
     """The role of the logger process; `pipe` is the descriptor to read from, ours from now on.
 
-    Nothing is read before the first configuration has said where it goes: until then the pipe keeps it."""
+    Nothing is read before the first configuration has said where it goes: until then the pipe keeps it.
+    `log` is a writing end of the same pipe, for what happens to the logger itself."""
 
     def __init__(self, loop: Loop, log: Log, row: Row, pipe: int) -> None:
         os.set_blocking(pipe, False)
@@ -49,9 +43,18 @@ class Logger:
         self._main: LogFile | None = None
         self._transcript: LogFile | None = None
 
-    def use(self, path: str | None, transcript: str | None) -> None:
-        """Write to these files from now on; no path is standard error, no transcript the same file."""
-        self._main = self._moved(self._main, path or "")
+    def configure(self, snapshot: Snapshot, listeners: object, context: object) -> None:
+        """Write to the files that the configuration names. What is wrong with them ends nothing."""
+        application = snapshot.settings.application
+        self._log.configure(application.debug, application.log.transcript is not None)
+        self._use(str(application.log.path or ""), str(application.log.transcript or ""))
+
+    def request(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"status": 1, "text": "the logger answers no requests"}
+
+    def _use(self, path: str, transcript: str) -> None:
+        """No path is standard error, no transcript the same file."""
+        self._main = self._moved(self._main, path)
         if transcript:
             self._transcript = self._moved(self._transcript, transcript)
         elif self._transcript is not None:
@@ -76,7 +79,7 @@ class Logger:
         """Read to the end of the pipe, then end the loop."""
         self._log.close()
         if self._main is None:
-            self.use(None, None)
+            self._use("", "")
 
     # the pipe
 
