@@ -175,7 +175,7 @@ class _Parser:
             self._value(name.mark, settings, name.text)
 
     def _value(self, named: Mark, settings: dict[str, Node], key: str) -> None:
-        """Read a value into `settings[key]`; a group is put there before it is filled, to survive an error."""
+        """Read a value into `settings[key]`; a group is put there before it is filled, to survive errors."""
         if not self._at("{"):
             settings[key] = self._element(named)
             return

@@ -109,7 +109,7 @@ def choice(*words: str) -> Kind:
             )
         return text
 
-    return _of_text("choice", words[0], parse, span=", ".join(f'"{word}"' for word in words))
+    return _of_text("", words[0], parse, span=" or ".join(f'"{word}"' for word in words))
 
 
 def _parse_flag(value: object, _: Path) -> bool:
@@ -166,7 +166,7 @@ SocketPath = Annotated[Path, Kind("path", _parse_socket, str)]
 OptionalPath = Annotated[Path | None, Kind("path", _parse_optional_path, lambda path: str(path or ""))]
 User = Annotated[str, _of_text("user", "mta", _parse_user)]
 Domain = Annotated[str, _of_text("domain", "example.org", units.parse_domain)]
-Listener = Annotated[units.Endpoint, _of_text("address and port", "127.0.0.1:25", units.parse_endpoint)]
+Listener = Annotated[units.Endpoint, _of_text("address with port", "127.0.0.1:25", units.parse_endpoint)]
 Net = Annotated[units.Network, _of_text("network", "192.0.2.0/24", units.parse_network)]
 Address = Annotated[str, _of_text("address", "192.0.2.53", units.parse_address)]
 Database = Annotated[str, Kind("URL", _parse_database, str)]

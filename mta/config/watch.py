@@ -46,7 +46,7 @@ _SAVES: list[type[FileSystemEvent]] = [
 
 
 class _Emitter(InotifyFullEmitter):
-    """Never asks what moved away: watchdog would hold each rename back for half a second to pair its halves."""
+    """Never asks what moved away: watchdog would hold each rename back half a second to pair its halves."""
 
     def get_event_mask_from_filter(self) -> Mask:
         return Mask(super().get_event_mask_from_filter() & ~InotifyConstants.IN_MOVED_FROM)
@@ -177,7 +177,7 @@ def _identity(folder: str) -> tuple[int, int] | None:
 
 
 def trail(path: Path) -> Iterator[Path]:
-    """Each link that `path` leads through, where it really lies, and the end: the file, or what is missing."""
+    """Each link that `path` leads through, where it really lies; last the file, or what is missing of it."""
     here, ahead, links = Path("/"), _parts(path.absolute()), 0
     while ahead:
         part = ahead.pop()
