@@ -28,55 +28,59 @@ class Sender(NamedTuple):
     path: Address
     """NULL_PATH for `<>`."""
     size: int | None
-    """Octets announced by SIZE=, line ends as CRLF (RFC 1870); None when not told. Within the limit."""
+    """Octets announced by SIZE=, line ends as CRLF (RFC 1870); None when not told. Never over the limit."""
     body: Literal["7BIT", "8BITMIME"]
     smtputf8: bool
 
 
 class Recipient(NamedTuple):
-    """RCPT: will this forward-path be served? Never a foreign address literal, never over the limit."""
+    """RCPT: will this forward-path be served? Accept with any 2xx. Never a foreign address literal."""
 
     address: Address
 
 
 class Data(NamedTuple):
-    """DATA or the first BDAT: may the text come? Accept with GO_AHEAD (354), BDAT too (it is not sent then)."""
+    """DATA or the first BDAT: may the text come? Accept with GO_AHEAD (354); for BDAT it is not sent."""
 
     chunked: bool
 
 
 class Text(NamedTuple):
-    """A piece of the message, dots unstuffed, every line end a pair.
+    """A piece of the message: dots unstuffed, every line end a pair.
 
-    `last`: the text is complete; the host replies when all of it is durable, or refuses it."""
+    `last` means that the message is complete and correct: the host replies when all of it is durable, or
+    refuses it."""
 
     crlf: bytes
-    """As on the wire: CRLF line ends. What SIZE counts."""
+    """With CRLF line ends, as SIZE counts them."""
     lf: bytes
-    """The same with LF line ends, as it is stored in a Maildir."""
+    """The same with LF line ends, as a Maildir stores it."""
     last: bool
 
 
 class Discarded(NamedTuple):
-    """The text was swallowed to its end and refused with this reply, which is already on its way. Abort the delivery."""
+    """The text was swallowed to its end and refused with this reply, which is already on its way: abort the
+    delivery. There may have been no Text before it."""
 
     reply: Reply
 
 
 class Verify(NamedTuple):
-    """VRFY of a trusted client: 250 with the mailbox, or 550."""
+    """VRFY of a trusted client: answer 250 with the mailbox, or 550."""
 
     address: Address
 
 
 class StartTls(NamedTuple):
-    """STARTTLS: accept with READY_FOR_TLS (220), send it, switch, call `tls_started()`; or 454."""
+    """STARTTLS: reply READY_FOR_TLS (220), send it, switch, call `tls_started()`; or reply 454."""
 
 
 class Closed(NamedTuple):
-    """The end: send what is to be sent and close. An open transaction is cancelled. Told again if asked again."""
+    """The end: send what is to be sent and close. An open transaction is void. Told again when asked again."""
 
     reason: str
 
 
-Event: TypeAlias = Sender | Recipient | Data | Text | Discarded | Verify | StartTls | Closed | Signal
+Question: TypeAlias = Sender | Recipient | Data | Text | Verify | StartTls
+"""What wants a reply (a Text only when it is the last)."""
+Event: TypeAlias = Question | Discarded | Closed | Signal

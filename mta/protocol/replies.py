@@ -60,6 +60,14 @@ def _several(code: int, enhanced: str, lines: tuple[str, ...]) -> bytes:
     return "".join([f"{code}-{line}\r\n" for line in first] + [f"{code} {last}\r\n"]).encode("ascii")
 
 
+class Refusal(Exception):
+    """Raised by a check of a command: the reply that refuses it."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.text)
+        self.reply = reply
+
+
 # What the host says most.
 SENDER_OK: Final = Reply(250, "2.1.0", "sender ok")
 RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient ok")
@@ -77,3 +85,30 @@ SPOKE_TOO_SOON: Final = Reply(554, "5.5.1", "you spoke before the greeting")
 def queued(identifier: str) -> Reply:
     """250 to the final dot: the message is durable under this id."""
     return Reply(250, "2.0.0", "queued as " + identifier)
+
+
+# What the session says by itself.
+OK: Final = Reply(250, "2.0.0", "ok")
+CHUNK_OK: Final = Reply(250, "2.0.0", "chunk received")
+BYE: Final = Reply(221, "2.0.0", "bye")
+CANNOT_VERIFY: Final = Reply(252, "2.1.5", "cannot verify, but will take mail and try")
+TIMED_OUT: Final = Reply(421, "4.4.2", "timed out waiting for you, closing")
+SHUTTING_DOWN: Final = Reply(421, "4.3.2", "shutting down, try again later")
+TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "too many errors or empty commands, closing")
+LINE_TOO_LONG: Final = Reply(500, "5.5.2", "line too long")
+BAD_OCTETS: Final = Reply(500, "5.5.2", "control character, or CR or LF alone, in a command")
+NOT_A_COMMAND: Final = Reply(500, "5.5.2", "not a command")
+UNKNOWN_PRIVATE: Final = Reply(500, "5.5.1", "unknown command")
+UNKNOWN: Final = Reply(502, "5.5.1", "command not implemented")
+WRONG_PROTOCOL: Final = Reply(554, "5.5.1", "this is SMTP, closing")
+OUT_OF_STEP: Final = Reply(554, "5.5.1", "input behind a command that needs its reply first, closing")
+TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients, send the rest in another message")
+FOREIGN_LITERAL: Final = Reply(550, "5.1.2", "this address literal is not ours")
+NO_PARAMETERS: Final = Reply(555, "5.5.4", "parameters need EHLO")
+NON_ASCII: Final = Reply(553, "5.6.7", "address is not ASCII and SMTPUTF8 was not given")
+TOO_BIG: Final = Reply(552, "5.3.4", "message too big")
+BARE_LINE_END: Final = Reply(554, "5.6.0", "CR or LF alone in the message; lines end in CRLF")
+LOOP: Final = Reply(554, "5.4.6", "too many Received lines, this is a loop")
+ALREADY_TLS: Final = Reply(503, "5.5.1", "TLS is already in use")
+NOT_EXTENDED: Final = Reply(503, "5.5.1", "say EHLO first")
+NO_SUCH_HELP: Final = Reply(504, "5.5.4", "no help on that; syntax: HELP [verb]")

@@ -1,97 +1,481 @@
-"""The SMTP server's session (RFC 5321) as a value: octets in, events out; replies in, octets out."""
+"""The SMTP server's session (RFC 5321) as a value: octets in, events out; replies in, octets out.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+Theory. The session reads its input in one of two ways, and its state says which: as lines that are commands, or
+as the text of a message. A command goes through the same steps whatever it is: its line is cut out, its verb is
+looked up, its place in the order is checked, its effect checks the argument and either answers or asks the host.
+While the host has not answered, nothing more is read: pipelined commands wait in the buffer and are answered in
+order (RFC 2920). The verbs live in `verbs`, their order in `states`, the end and the correctness of text in `body`.
 
-from mta.protocol.events import Event
-from mta.protocol.replies import Reply
+Text found wrong is swallowed to its true end, then refused, so that no octet of it is ever read as a command. Where
+the end of what a client sent cannot be known, the session says one 5xx and closes rather than guess:
 
+- behind STARTTLS: whatever came in clear after it was written by somebody else (RFC 3207 4.2, CVE-2011-0411);
+- behind a DATA that is refused: DATA ends a group of pipelined commands (RFC 2920 3.1), so octets that are already
+  there were sent without waiting for 354 and are text, not commands. Behind a DATA that is accepted they are
+  text all the same, and welcome;
+- behind a BDAT whose length cannot be read: its chunk is under way (RFC 3030 2). A BDAT refused for any other reason
+  says how long it is, so its chunk is swallowed, then the refusal is sent, and the transaction is void: the chunks
+  that a pipelining client sent after it get 503 each;
+- another protocol's first words (HTTP, SSH, a TLS hello): a browser or a scanner, whose next line could be anything.
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a session is told at its start and keeps to its end, whatever is reloaded meanwhile."""
+It never knows sockets, time, files or policy.
+"""
 
-    hostname: bytes
-    """Our own name, ASCII."""
-    message_limit: int
-    """Octets of one message, line ends as CRLF."""
-    recipient_limit: int
-    """Recipients of one message; more get 452."""
-    error_limit: int
-    """5xx replies without an accepted message between them; then 421. Five times as many empty commands (NOOP, RSET ...)."""
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from mta.protocol import replies
+from mta.protocol.body import SWALLOW, ChunkedText, DottedText
+from mta.protocol.channel import Channel
+from mta.protocol.events import (
+    NEED_DATA,
+    PAUSED,
+    Closed,
+    Data,
+    Discarded,
+    Event,
+    Question,
+    Recipient,
+    Sender,
+    StartTls,
+    Text,
+)
+from mta.protocol.lines import LINE_BOUND, begins_tls, fault_of, is_clean, is_foreign
+from mta.protocol.replies import Refusal, Reply
+from mta.protocol.states import (
+    CHUNK_RECEIVING,
+    CHUNK_SKIPPING,
+    CHUNKED,
+    CLOSED,
+    COMMAND_STATES,
+    DATA_RECEIVING,
+    INIT,
+    START,
+    TLS_STARTING,
+    State,
+)
+from mta.protocol.terms import Terms
+from mta.protocol.verbs import BDAT, DATA, VERBS, Verb, chunk_of, is_offered, possible
+
+HOLD: Final = 65536
+"""Octets of a text kept before they are handed out in pieces."""
+ERROR_WEIGHT: Final = 5
+"""A refused command (5xx) counts as much as so many idle ones."""
+
+UNFRAMED: Final = (b"DATA", b"BDAT")
+"""What follows these is text, even when the line is spoiled."""
+
+class SmtpServer(Channel):
+    """One session. Per turn the host calls `receive_data`, then `next_event` until NEED_DATA, PAUSED or Closed,
+    answering with `reply`, and sends `data_to_send`."""
+
+    __slots__ = (
+        "_after",
+        "_argument",
+        "_asked",
+        "_chunk",
+        "_closed",
+        "_farewell",
+        "_last",
+        "_strikes",
+        "_text",
+        "_verb",
+        "_verdict",
+        "extended",
+        "helo",
+        "hold",
+        "recipients",
+        "smtputf8",
+        "state",
+        "terms",
+        "tls",
+        "trusted",
+    )
+
+    terms: Terms
+    state: State
+    helo: bytes
+    """The name the client gave, b"" before; harmless in a Received line."""
+    extended: bool
+    """It was given by EHLO."""
+    tls: bool
     trusted: bool
-    """A client of `relay.from`: loose forms are taken, VRFY tells the truth, no limit on empty commands."""
-    local_domain: str
-    """First of `local.domains`: completes loose recipients and postmaster; our own address literal means it."""
-    own_addresses: frozenset[str]
-    """Addresses as `str(ipaddress.ip_address(...))` writes them."""
-    starttls: bool
-    """STARTTLS is offered."""
-    session_id: str
-    """ASCII; ends every reject."""
-
-
-class SmtpServer:
-    """One session. The host calls, per turn: `receive_data`, then `next_event` until NEED_DATA, PAUSED or
-    Closed (answering with `reply` in between), then sends `data_to_send`."""
-
-    __slots__ = ("terms", "helo", "extended", "tls", "trusted", "recipients", "smtputf8", "hold", "transcript", "state")
+    recipients: int
+    """Accepted in this transaction."""
+    smtputf8: bool
+    """This transaction may hold addresses that are not ASCII."""
+    hold: int
+    """Octets of a text kept before they are handed out; the host may lower it when memory is short."""
 
     def __init__(self, terms: Terms, *, tls: bool = False) -> None:
-        """`tls`: implicit TLS, the session starts inside it (RFC 8314)."""
+        """`tls`: the session begins inside TLS (RFC 8314)."""
+        super().__init__()
         self.terms = terms
+        self.state = START
         self.helo = b""
-        """The name the client gave, b"" before; safe for a Received line."""
         self.extended = False
         self.tls = tls
         self.trusted = terms.trusted
         self.recipients = 0
         self.smtputf8 = False
-        self.hold = 65536
-        self.transcript: Callable[[str, bytes], None] | None = None
+        self.hold = HOLD
+        self._verb = DATA
+        """The verb being served, and what stood behind it."""
+        self._argument = b""
+        self._asked: Question | None = None
+        """The event the host has not answered yet."""
+        self._strikes = 0
+        self._text: ChunkedText | None = None
+        """The message under way."""
+        self._chunk = 0
+        """Octets of the chunk that are still to come."""
+        self._last = False
+        """It is the last chunk."""
+        self._after = START
+        """Where a chunk that is being skipped leads, and the reply due then."""
+        self._verdict: Reply | None = None
+        self._farewell: tuple[Reply, str] | None = None
+        """How to close once the host has answered."""
+        self._closed: Closed | None = None
 
-    @property
-    def wants_data(self) -> bool:
-        """False while so much input waits for an answer that the host should stop reading."""
-        raise NotImplementedError
+    # --- the host's side
 
     @property
     def protocol(self) -> str:
         """The `with` word of Received: SMTP, ESMTP, ESMTPS, UTF8SMTP, UTF8SMTPS (RFC 3848, RFC 6531 4.3)."""
-        raise NotImplementedError
+        if not self.extended:
+            return "SMTP"
+        return ("UTF8SMTP" if self.smtputf8 else "ESMTP") + ("S" if self.tls else "")
 
     def open(self) -> None:
         """Greets with 220."""
+        self._send(Reply(220, "", self.terms.hostname.decode("ascii") + " ESMTP ready"))
 
     def refuse(self, reply: Reply) -> None:
-        """Instead of `open`: this reply (554, 421) and Closed."""
-
-    def receive_data(self, data: bytes) -> None:
-        """Takes what the client sent; never fails."""
-
-    def receive_eof(self) -> None:
-        """The client sends no more; what it sent completely is still served, then Closed."""
+        """Instead of `open`, or at any time: this reply (554, 421) and Closed."""
+        self._close(reply, "refused")
 
     def next_event(self) -> Event:
-        """The next event, or NEED_DATA, or PAUSED."""
-        raise NotImplementedError
+        """The next event, or NEED_DATA, or PAUSED while the host owes a reply."""
+        while self._asked is None:
+            event = _READERS[self.state](self)
+            if event is NEED_DATA and self._eof:
+                self._close(None, "client left")
+            elif event is not None:
+                return event
+        return PAUSED
 
     def reply(self, reply: Reply) -> None:
-        """Answers the event the session is paused on. Rejects get the session id here."""
+        """Answers the event the session is paused on. A reject of MAIL, RCPT, DATA, BDAT or the text is marked with
+        the session id here."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            raise RuntimeError("the session has not asked anything")
+        if type(asked) is Text:
+            self._settle_text(reply)
+        elif reply.code >= 400:
+            self._refuse(reply)
+        elif type(asked) is Data:
+            self._begin_text(asked, reply)
+        else:
+            self._accept(asked, reply)
+        if self._farewell is not None:
+            self._close(*self._farewell)
 
     def discard(self, reply: Reply) -> None:
-        """After a Text that is not the last: the host cannot keep the message (disk full). The rest is swallowed,
-        then this reply is sent and Discarded told."""
-
-    def data_to_send(self) -> bytes:
-        """Takes what is to be sent; b"" when nothing is."""
-        raise NotImplementedError
+        """After a Text that is not the last: the host cannot keep the message (no space, say). The rest is
+        swallowed, then this reply is sent and Discarded told."""
+        if self._text is not None:
+            self._text.refusal = reply
 
     def tls_started(self) -> None:
         """The handshake is done: all that the client said before is forgotten (RFC 3207 4.2)."""
+        if self.state is not TLS_STARTING:
+            raise RuntimeError("the client has not been told to start TLS")
+        self._take_all()
+        self.helo = b""
+        self.extended = False
+        self.tls = True
+        self._enter(START)
 
     def time_out(self) -> None:
-        """421 and Closed; after the pending reply when the session is paused."""
+        """The client was silent too long: 421 and Closed; while paused, the answer of the host goes first."""
+        self._end(replies.TIMED_OUT, "timed out")
 
     def shut_down(self) -> None:
-        """421 and Closed; after the pending reply when the session is paused."""
+        """The server stops: 421 and Closed; while paused, the answer of the host goes first, so that a message
+        being made durable gets its 250."""
+        self._end(replies.SHUTTING_DOWN, "shutting down")
+
+    # --- commands
+
+    def _read_command(self) -> Event | None:
+        line = self._take_line(LINE_BOUND)
+        if line is None:
+            return self._await_line()
+        line = line.rstrip(b" \t")  # tolerated (RFC 5321 4.1.1)
+        if self.transcript is not None:
+            self.transcript("received", line)
+        if self._strikes >= self.terms.error_limit * ERROR_WEIGHT:
+            self._close(replies.TOO_MANY_ERRORS, "too many errors")
+            return None
+        name, _, argument = line.partition(b" ")
+        verb = VERBS.get(name.upper())
+        if verb is None or not is_clean(line):
+            self._misfit(line)
+            return None
+        return self._serve(verb, argument)
+
+    def _await_line(self) -> Event | None:
+        """No CRLF yet. Nothing is done before it comes, unless it will not come or nothing good would."""
+        if begins_tls(self._input, self._start):
+            self._close(replies.WRONG_PROTOCOL, "TLS hello in clear")
+        elif len(self._input) - self._start >= LINE_BOUND:
+            self._close(replies.LINE_TOO_LONG, "endless line")
+        else:
+            return NEED_DATA
+        return None
+
+    def _misfit(self, line: bytes) -> None:
+        """A line that is no command of ours."""
+        if is_foreign(line):
+            self._close(replies.WRONG_PROTOCOL, "not SMTP")
+        elif line[:4].upper() in UNFRAMED:
+            self._verb, self._argument = VERBS[line[:4].upper()], b""
+            self._refuse(fault_of(line))
+        else:
+            self._answer(fault_of(line))
+
+    def _serve(self, verb: Verb, argument: bytes) -> Event | None:
+        """What happens to every command: is it offered, is it its turn, is it right; then answer, or ask."""
+        if not is_offered(verb, self):
+            self._answer(fault_of(verb.name.encode("ascii")))
+            return None
+        self._verb = verb
+        self._argument = argument
+        if verb.idle and not self.trusted:
+            self._strikes += 1
+        after = verb.order.get(self.state)
+        try:
+            if after is None:
+                raise Refusal(_out_of_order(verb, self.state))
+            outcome = verb.effect(self, argument)
+        except Refusal as refusal:
+            self._refuse(refusal.reply)
+            return None
+        if isinstance(outcome, Reply):
+            return self._settle(after, outcome)
+        return self._ask(outcome)
+
+    def _ask(self, question: Question) -> Event | None:
+        if type(question) is Data and self.state is CHUNKED:
+            self._begin_chunk()
+            return None
+        if type(question) is StartTls and self._input:
+            self._close(replies.OUT_OF_STEP, "input behind STARTTLS")
+            return None
+        self._asked = question
+        return question
+
+    def _settle(self, after: State, reply: Reply) -> Event | None:
+        """A command that the session answered by itself."""
+        if after is CLOSED:
+            self._close(reply, "client quit")
+            return None
+        void = self._text is not None and after is not self.state
+        self._enter(after)
+        self._send(reply)
+        return Discarded(reply) if void else None
+
+    def _accept(self, asked: Question, reply: Reply) -> None:
+        """A command that the host accepted."""
+        if type(asked) is StartTls and self._input:
+            self._close(replies.OUT_OF_STEP, "input behind STARTTLS")
+            return
+        if type(asked) is Recipient:
+            self.recipients += 1
+        elif type(asked) is Sender:
+            self.smtputf8 = asked.smtputf8
+        self._enter(self._verb.order[self.state])
+        self._send(reply)
+
+    def _refuse(self, reply: Reply) -> None:
+        """The command being served is refused, by its check, by the order or by the host."""
+        verb = self._verb
+        if verb.mail:
+            reply = self._marked(reply)
+        if verb is BDAT:
+            self._refuse_chunk(reply)
+        elif verb is DATA and self._input:
+            self._close(self._marked(replies.OUT_OF_STEP), "input behind a refused DATA")
+        else:
+            self._answer(reply)
+
+    # --- text
+
+    def _begin_text(self, asked: Data, reply: Reply) -> None:
+        limit = self.terms.message_limit
+        if asked.chunked:
+            self._text = ChunkedText(limit)
+            self._begin_chunk()
+        else:
+            self._text = DottedText(limit)
+            self._enter(DATA_RECEIVING)
+            self._send(reply)
+
+    def _read_text(self) -> Event | None:
+        if not self._input:
+            return NEED_DATA
+        text = self._text
+        assert isinstance(text, DottedText)
+        rest = text.feed(self._take_all())
+        if rest is not None:
+            self._input = rest
+            return self._finish(text)
+        if text.is_endless:
+            self._close(self._marked(replies.TOO_BIG), "endless text")
+            return None
+        return text.piece(self.hold) or NEED_DATA
+
+    def _finish(self, text: ChunkedText) -> Event:
+        """The end of the text: ask the host to make it durable, or refuse it."""
+        last = text.last_piece()
+        if self.transcript is not None:
+            self.transcript("received", b"[%d octets of text]" % text.size)
+        fault = text.fault
+        if fault is not None:
+            return self._throw_away(fault)
+        self._asked = last
+        return last
+
+    def _throw_away(self, fault: Reply) -> Discarded:
+        reply = self._marked(fault)
+        self._enter(INIT)
+        self._answer(reply)
+        return Discarded(reply)
+
+    def _settle_text(self, reply: Reply) -> None:
+        """What the host said to the whole text. Accepted or not, the transaction is over."""
+        self._enter(INIT)
+        if reply.code >= 400:
+            self._answer(self._marked(reply))
+        else:
+            self._strikes = 0
+            self._send(reply)
+
+    # --- chunks (RFC 3030)
+
+    def _begin_chunk(self) -> None:
+        chunk = chunk_of(self._argument)
+        assert chunk is not None
+        assert self._text is not None
+        size, self._last = chunk
+        if self._text.size + size > self.terms.message_limit:
+            self._refuse(replies.TOO_BIG)
+        else:
+            self._chunk = size
+            self._enter(CHUNK_RECEIVING)
+
+    def _read_chunk(self) -> Event | None:
+        text = self._text
+        assert text is not None
+        text.keep(self._take_of_chunk())
+        if self._chunk:
+            return text.piece(self.hold) or NEED_DATA
+        if self._last:
+            return self._finish(text)
+        if text.refusal is not None:
+            return self._throw_away(text.refusal)
+        self._enter(CHUNKED)
+        self._send(replies.CHUNK_OK)
+        return text.piece(self.hold)
+
+    def _refuse_chunk(self, reply: Reply) -> None:
+        """The chunk behind a refused BDAT is swallowed before the refusal is sent. The transaction is void then,
+        so that a later chunk cannot be taken for the first one."""
+        chunk = chunk_of(self._argument)
+        if chunk is None or chunk[0] > SWALLOW * self.terms.message_limit:
+            self._close(reply, "chunk without end")
+            return
+        self._chunk = chunk[0]
+        self._verdict = reply
+        self._after = INIT if self.state in BDAT.order else self.state
+        self.state = CHUNK_SKIPPING
+
+    def _skip_chunk(self) -> Event | None:
+        self._take_of_chunk()
+        if self._chunk:
+            return NEED_DATA
+        reply, self._verdict = self._verdict, None
+        assert reply is not None
+        void = self._text is not None
+        self._enter(self._after)
+        self._answer(reply)
+        return Discarded(reply) if void else None
+
+    def _take_of_chunk(self) -> bytes:
+        octets = self._take_octets(self._chunk)
+        self._chunk -= len(octets)
+        return octets
+
+    # --- what all of them use
+
+    def _enter(self, state: State) -> None:
+        """The one place where a transaction ends: INIT and START know nothing of it."""
+        self.state = state
+        if state is INIT or state is START:
+            self.recipients = 0
+            self.smtputf8 = False
+            self._text = None
+
+    def _marked(self, reply: Reply) -> Reply:
+        """A reject of mail, by which its client can ask and its operator can look."""
+        return reply.with_id(self.terms.session_id)
+
+    def _answer(self, reply: Reply) -> None:
+        """Sends a refusal and counts it."""
+        if reply.code >= 500:
+            self._strikes += ERROR_WEIGHT
+        self._send(reply)
+
+    def _send(self, reply: Reply) -> None:
+        self._send_octets(reply.octets)
+
+    def _end(self, reply: Reply, reason: str) -> None:
+        if self._asked is not None:
+            self._farewell = (reply, reason)
+        else:
+            self._close(None if self.state is TLS_STARTING else reply, reason)
+
+    def _close(self, reply: Reply | None, reason: str) -> None:
+        """The last reply, if any. What is still in the buffer is thrown away."""
+        if self.state is CLOSED:
+            return
+        if reply is not None:
+            self._send(reply)
+        self._enter(INIT)
+        self.state = CLOSED
+        self._closed = Closed(reason)
+        self._asked = None
+        self._go_deaf()
+
+    def _ended(self) -> Event | None:
+        return self._closed
+
+    def _wait(self) -> Event:
+        return PAUSED
+
+
+_READERS: Final[Mapping[State, Callable[[SmtpServer], Event | None]]] = {
+    **dict.fromkeys(COMMAND_STATES, SmtpServer._read_command),
+    DATA_RECEIVING: SmtpServer._read_text,
+    CHUNK_RECEIVING: SmtpServer._read_chunk,
+    CHUNK_SKIPPING: SmtpServer._skip_chunk,
+    TLS_STARTING: SmtpServer._wait,
+    CLOSED: SmtpServer._ended,
+}
+"""How input is read in each state. A reader returns an event, NEED_DATA, or None when there is more to read."""
+
+
+def _out_of_order(verb: Verb, state: State) -> Reply:
+    return Reply(503, "5.5.1", f"{verb.name} is out of order; possible now: {possible(state)}")
