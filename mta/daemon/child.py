@@ -27,6 +27,8 @@ from typing import Any, Protocol, cast
 from mta.channel import Channel
 from mta.config.snapshot import Snapshot
 from mta.counters import TURNS, Counters, Row
+from mta.daemon.errors import NOT_PERMITTED
+from mta.log import events
 from mta.log.log import Log
 from mta.loop import Loop
 
@@ -43,7 +45,8 @@ _PR_SET_NO_NEW_PRIVS = 38  # prctl(2)
 
 
 class Role(Protocol):
-    """The work of one kind of child, made as `factory(loop, log, row)`."""
+    """The work of one kind of child, made as `factory(loop, log, row)`, plus `pipe=FD` where it reads the
+    log."""
 
     def configure(self, snapshot: Snapshot, listeners: Listeners, context: ssl.SSLContext | None) -> None:
         """Go on with this configuration and exactly these listeners; called at least once, first.
@@ -53,11 +56,19 @@ class Role(Protocol):
     def request(self, request: Message) -> Message:
         """Answer one request of the local socket; must not wait."""
 
+    def reopen(self) -> None:
+        """Open its log files anew; only the logger is ever told."""
+
     def stop(self) -> None:
         """Finish what is under way, then call `loop.stop()`; may be called more than once."""
 
 
-Factory = Callable[[Loop, Log, Row], Role]
+Factory = Callable[..., Role]
+
+_COMMON = ("channel", "log", "counters", "lock")
+"""Descriptors that every child, or nearly every one, has; all others are for the role, by their names.
+
+With the lock there is nothing to do but to hold it: the tree is in use as long as anybody does."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +96,19 @@ class Orders:
 class Host:
     """One role and its line to the supervisor."""
 
-    def __init__(self, line: socket.socket, loop: Loop, make: Callable[[], Role]) -> None:
-        self._loop = loop
+    def __init__(self, line: socket.socket, loop: Loop, role: Role) -> None:
+        self._role = role
         self._listeners: dict[ListenerKey, socket.socket] = {}
-        self._channel = Channel(line, loop, self._told, self._abandoned)
-        self._role = make()
+        self._channel = Channel(line, loop, self._told, role.stop)
         self._words: dict[str, Callable[[Message, list[int]], None]] = {
             "configuration": self._configure,
             "request": self._request,
-            "stop": lambda _message, _fds: self._role.stop(),
+            "reopen": lambda _message, _fds: role.reopen(),
+            "stop": lambda _message, _fds: role.stop(),
         }
 
     def _told(self, message: Message, fds: list[int]) -> None:
         self._words[message["type"]](message, fds)
-
-    def _abandoned(self) -> None:
-        self._role.stop()
 
     def _configure(self, message: Message, fds: list[int]) -> None:
         offered = [(entry["service"], entry["address"]) for entry in message["listeners"]]
@@ -177,7 +185,7 @@ def _record_crash(log: Log) -> None:
 
     def crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         where = "".join(traceback.format_exception(kind, error, trace))
-        log.write("ERROR", "crashed", error=repr(error), where=where)
+        events.fault(log, "running", where, repr(error))
         log.flush()
 
     sys.excepthook = crashed
@@ -191,16 +199,28 @@ def run(orders: Orders) -> None:
     row = Counters.attach(orders.descriptors["counters"]).row(orders.name)
     log = Log(orders.descriptors["log"], orders.name, row)
     _record_crash(log)
-    _give_up_rights(orders.user)
     _heartbeat(loop, row)
     loop.at_end_of_turn(log.flush)
     module, _, factory = orders.factory.partition(":")
     make = cast(Factory, getattr(import_module(module), factory))
-    Host(socket.socket(fileno=orders.descriptors["channel"]), loop, lambda: make(loop, log, row))
+    own = {what: fd for what, fd in orders.descriptors.items() if what not in _COMMON}
+    Host(socket.socket(fileno=orders.descriptors["channel"]), loop, make(loop, log, row, **own))
     loop.run()
     log.flush()
 
 
-if __name__ == "__main__":
+def main(words: Sequence[str]) -> int:
+    """Be the child, from its command line to its exit status."""
     _ignore_signals()
-    run(Orders.parse(sys.argv[1:]))
+    orders = Orders.parse(words)
+    try:
+        _give_up_rights(orders.user)
+    except PermissionError as error:
+        print(f"mta: the {orders.name} has rights it must not have: {error}", file=sys.stderr)
+        return NOT_PERMITTED
+    run(orders)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

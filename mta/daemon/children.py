@@ -1,9 +1,9 @@
 """Children: each is started, watched, told things, and started again when it dies.
 
-A child is an executed program, never a fork of this one, so that no thread of ours can leave it a lock that
-nobody holds, and it has only the descriptors that it is handed. Its end is seen by a pidfd in the loop.
-The first new start is at once; a child that keeps dying waits longer each time, and one that has lived a while
-is forgiven.
+A child is an executed program, never a fork of this one, so that no thread of ours can leave it a lock
+that nobody holds, and it has only the descriptors that it is handed. Its end is seen by a pidfd in the
+loop. The first new start is at once; a child that keeps dying waits longer each time, and one that has
+lived a while is forgiven.
 
 This module knows processes. It must never know what a configuration says or what a child does.
 """
@@ -17,9 +17,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import count
+from typing import Any, Protocol
 
 from mta.channel import Channel
+from mta.daemon.errors import NOT_PERMITTED, TEMPORARY, CannotStart
+from mta.daemon.privileges import User
 from mta.loop import Loop, Timer
 
 Message = dict[str, Any]
@@ -32,21 +35,19 @@ FORGIVEN = 60.0
 """Seconds of life after which earlier deaths no longer count."""
 
 
+LAST_WARNING = 30.0
+"""Seconds that a child gets for finishing before it is killed."""
+
+
 @dataclass(frozen=True)
 class Kind:
-    """What there is one child of: its name in logs and counters, and `module:factory` of its role."""
+    """What there is one child of: its name in logs and counters, and `module:factory` of its role.
+
+    One that `listens` is given the listeners and the certificate."""
 
     name: str
     factory: str
-
-
-@dataclass(frozen=True)
-class User:
-    """Whom children become when the supervisor is root."""
-
-    name: str
-    uid: int
-    gid: int
+    listens: bool = False
 
 
 def environment() -> dict[str, str]:
@@ -57,19 +58,199 @@ def environment() -> dict[str, str]:
 def spawn(kind: Kind, descriptors: Mapping[str, int], user: User | None) -> subprocess.Popen[bytes]:
     """Execute one child with these descriptors and none but them, in a session of its own.
 
-    Its own session, since Ctrl-C at a terminal is for the supervisor, who ends it in order. Raises OSError or
-    subprocess.SubprocessError when the program cannot be executed or the user not be set."""
+    Its own session, since Ctrl-C at a terminal is for the supervisor, who ends it in order. Raises
+    CannotStart when the program cannot be executed or the user not be set."""
     words = [f"{what}={fd}" for what, fd in descriptors.items()]
     rights: dict[str, Any] = {}
     if user is not None:
         words.append(f"user={user.uid}:{user.gid}")
         rights = {"user": user.uid, "group": user.gid, "extra_groups": [user.gid]}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "mta.daemon.child", kind.name, kind.factory, *words],
-        stdin=subprocess.DEVNULL,
-        pass_fds=tuple(descriptors.values()),
-        env=environment(),
-        cwd="/",
-        start_new_session=True,
-        **rights,
-    )
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "mta.daemon.child", kind.name, kind.factory, *words],
+            stdin=subprocess.DEVNULL,
+            pass_fds=tuple(descriptors.values()),
+            env=environment(),
+            cwd="/",
+            start_new_session=True,
+            **rights,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        status = NOT_PERMITTED if isinstance(error, PermissionError) else TEMPORARY
+        raise CannotStart(status, f"the {kind.name} cannot be executed: {error}") from error
+
+
+@dataclass(frozen=True)
+class End:
+    """How a process ended: its id, its status as subprocess has it, and the same in words.
+
+    A new one starts in `pause` seconds; None: it was told to end."""
+
+    process: int
+    status: int
+    how: str
+    pause: float | None
+
+
+class Parent(Protocol):
+    """Who is told of a child's life."""
+
+    def born(self, child: Child) -> None:
+        """A new process runs; it needs its configuration before anything else."""
+
+    def configured(self, child: Child) -> None:
+        """The child has taken the configuration `child.serial`; `child.trouble` says what it could not
+        use."""
+
+    def died(self, child: Child, end: End) -> None:
+        """The process has ended."""
+
+
+class Child:
+    """One kind of child: its process, its channel, and its next process when that one dies.
+
+    `descriptors` are handed on, by name, besides the channel."""
+
+    def __init__(
+        self, kind: Kind, loop: Loop, parent: Parent, descriptors: Mapping[str, int], user: User | None
+    ) -> None:
+        self.name = kind.name
+        self.listens = kind.listens
+        self.serial = 0
+        self.trouble = ""
+        self.stopping = False
+        self._kind = kind
+        self._loop = loop
+        self._parent = parent
+        self._descriptors = descriptors
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._born = 0.0
+        self._deaths = 0
+        self._timer: Timer | None = None
+        self._numbers = count(1)
+        self._asked: dict[int, Answer] = {}
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    @property
+    def process(self) -> int | None:
+        """The process id, while there is one."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Execute it. Raises CannotStart when that fails."""
+        self._born = self._loop.clock()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            descriptors = {"channel": theirs.fileno(), **self._descriptors}
+            self._process = process = spawn(self._kind, descriptors, self._user)
+        self._channel = Channel(ours, self._loop, self._told, self._hung_up)
+        fd = os.pidfd_open(process.pid)
+        self._loop.watch(fd, lambda _events: self._process_ended(fd))
+        self._parent.born(self)
+
+    def tell(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Send a message; without a process it is lost, and the next one is told everything anew."""
+        if self._channel is not None:
+            self._channel.send(message, fds)
+
+    def ask(self, request: Message, answer: Answer) -> None:
+        """Pass a request of the local socket on; `answer` is called once, when the child dies too."""
+        if self._channel is None:
+            answer(self._absent())
+            return
+        number = next(self._numbers)
+        self._asked[number] = answer
+        self.tell({"type": "request", "number": number, "request": request})
+
+    def stop(self) -> None:
+        """Tell it to end and start no other; after LAST_WARNING seconds it is killed."""
+        self.stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.tell({"type": "stop"})
+        self._kill_later()
+
+    # what it says
+
+    def _told(self, message: Message, _fds: list[int]) -> None:
+        match message["type"]:
+            case "acknowledge":
+                self._configured(message["serial"], "")
+            case "failed":
+                self._configured(message["serial"], message["text"])
+            case "answer":
+                self._asked.pop(message["number"])(message["answer"])
+
+    def _configured(self, serial: int, trouble: str) -> None:
+        self.serial, self.trouble = serial, trouble
+        self._parent.configured(self)
+
+    # how it ends
+
+    def _hung_up(self) -> None:
+        """Its end of the channel is closed: it is gone, or will never hear us again."""
+        self._channel = None
+        asked, self._asked = self._asked, {}
+        for answer in asked.values():
+            answer(self._absent())
+        if self._process is not None and self._process.returncode is None:
+            self._kill_later()
+        else:
+            self._gone()
+
+    def _process_ended(self, fd: int) -> None:
+        self._loop.unwatch(fd)
+        os.close(fd)
+        assert self._process is not None
+        self._process.wait()
+        # Its last words may still be in the channel, whose end comes after them.
+        if self._channel is None:
+            self._gone()
+
+    def _kill_later(self) -> None:
+        if self._process is not None:
+            self._timer = self._loop.call_later(LAST_WARNING, self._process.kill)
+
+    def _gone(self) -> None:
+        assert self._process is not None
+        process, self._process = self._process, None
+        self.serial = 0
+        if self._timer is not None:
+            self._timer.cancel()
+        self._bury(process.pid, process.returncode, ending(process.returncode))
+
+    def _bury(self, process: int, status: int, how: str) -> None:
+        pause = None if self.stopping else self._next_pause()
+        if pause is not None:
+            self._timer = self._loop.call_later(pause, self._restart)
+        self._parent.died(self, End(process, status, how, pause))
+
+    def _next_pause(self) -> float:
+        if self._loop.clock() - self._born > FORGIVEN:
+            self._deaths = 0
+        self._deaths += 1
+        return PAUSES[min(self._deaths, len(PAUSES)) - 1]
+
+    def _restart(self) -> None:
+        try:
+            self.start()
+        except CannotStart as error:
+            self._bury(0, error.status, str(error))
+
+    def _absent(self) -> Message:
+        return {"status": TEMPORARY, "text": f"the {self.name} is not running now; try again"}
+
+
+def ending(status: int) -> str:
+    """How a process ended: `exit 1`, or `signal SIGKILL`."""
+    if status >= 0:
+        return f"exit {status}"
+    return f"signal {_SIGNALS.get(-status, str(-status))}"
+
+
+_SIGNALS = {each.value: each.name for each in signal.Signals}

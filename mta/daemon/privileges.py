@@ -1,0 +1,89 @@
+"""Rights: who the children become, what belongs to them, and how many descriptors everybody may have.
+
+Only the supervisor may stay root. It makes the folders that the children need and gives them away, touching
+nothing but what the configuration names: a folder that exists and belongs to somebody keeps its owner.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import resource
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from mta.daemon.errors import CONFIGURATION, NOT_PERMITTED, CannotStart
+
+
+@dataclass(frozen=True)
+class User:
+    """Whom the children become."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def whom_to_become(name: str) -> User | None:
+    """The account named by `application.user`, None when nothing is to change: we are not root, or no
+    name is set.
+
+    Raises CannotStart when there is no such account."""
+    if not name or os.geteuid() != 0:
+        return None
+    try:
+        account = pwd.getpwnam(name)
+    except KeyError:
+        raise CannotStart(CONFIGURATION, f"application.user: there is no user {name}") from None
+    return User(name, account.pw_uid, account.pw_gid)
+
+
+def own_folder(path: Path, user: User | None, mode: int = 0o700) -> None:
+    """Make the folder if it is missing; what is made, and the last folder when it is root's, becomes the
+    user's.
+
+    Raises CannotStart when it cannot be made or is no folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=mode, exist_ok=True)
+        if user is not None:
+            _give(path, user, os.O_DIRECTORY)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def own_file(path: Path, user: User, mode: int = 0o640) -> None:
+    """Make the file if it is missing, and its folder, and let it belong to the user when it is root's.
+
+    A folder that exists may be shared with others (/var/log), and keeps its owner. Raises CannotStart."""
+    if not path.parent.exists():
+        own_folder(path.parent, user, 0o750)
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode))
+        _give(path, user)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _give(path: Path, user: User, flags: int = 0) -> None:
+    """Change the owner from root to the user; by descriptor, so that no link can turn it elsewhere."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | flags)
+    try:
+        now = os.fstat(fd)
+        # A file with a second name may be somebody else's, put here to be given away.
+        if now.st_uid == 0 and (stat.S_ISDIR(now.st_mode) or now.st_nlink == 1):
+            os.fchown(fd, user.uid, user.gid)
+    finally:
+        os.close(fd)
+
+
+def _refused(path: Path, error: OSError) -> CannotStart:
+    return CannotStart(NOT_PERMITTED, f"{path}: {error.strerror}; make it, or start as a user who may")
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open descriptors to the hard one; returns it. Children inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,0 +1,59 @@
+"""A start, up to the first child: all that can be wrong is found here, and told in one line.
+
+The order matters. The descriptor limit comes before anything is opened, the tree's lock before the ports,
+since whoever has the one has the others too, and the ports before the children. Whatever fails leaves
+nothing behind but folders.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mta.counters import Counters
+from mta.daemon import activation
+from mta.daemon.children import Kind
+from mta.daemon.listeners import Listeners
+from mta.daemon.lock import lock_tree
+from mta.daemon.privileges import User, own_folder, raise_descriptor_limit, whom_to_become
+from mta.daemon.reload import InForce, Source
+from mta.log.log import open_pipe
+
+LOGGER = Kind("logger", "mta.log.logger:Logger")
+WORKERS = (Kind("receiver", "mta.server.receiver:Receiver", listens=True),)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a supervisor stands on: the configuration in force, and the descriptors its children share.
+
+    `user` is whom they become, None for ours; `most_descriptors` is the limit for each process."""
+
+    in_force: InForce
+    user: User | None
+    most_descriptors: int
+    counters: Counters
+    lock: int
+    log_read: int
+    log_write: int
+
+    def descriptors(self, kind: Kind) -> Mapping[str, int]:
+        """What a child of this kind inherits."""
+        common = {"log": self.log_write, "counters": self.counters.fd}
+        return {**common, "pipe": self.log_read} if kind == LOGGER else {**common, "lock": self.lock}
+
+
+def prepare(source: Source) -> Ground:
+    """Everything a server needs, checked. Raises ConfigError or CannotStart."""
+    snapshot = source.load()
+    settings = snapshot.settings
+    os.umask(0o022)
+    most_descriptors = raise_descriptor_limit()
+    user = whom_to_become(settings.application.user)
+    own_folder(settings.application.maildir.path, user)
+    own_folder(settings.application.socket.parent, user, 0o750)
+    lock = lock_tree(settings.application.maildir.path)
+    in_force = InForce(source, snapshot, Listeners(activation.inherited(os.environ)), user)
+    log_read, log_write = open_pipe()
+    return Ground(in_force, user, most_descriptors, Counters.create(), lock, log_read, log_write)

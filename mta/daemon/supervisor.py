@@ -1,0 +1,323 @@
+"""The supervisor: it keeps the children running, tells them the configuration, and does what it is asked
+to.
+
+It asks nothing of the mail itself, so that it has little reason to fail. Requests come from signals, from
+the folders being watched, from the local socket and from the service manager; each ends in one of four
+acts: reload, open the log files anew, answer, end. The workers end first, then the logger, which so hears
+their last words.
+
+This module must never know what a worker does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+import mta
+from mta.config import shown
+from mta.config.declare import RESTART
+from mta.config.watch import Watcher
+from mta.counters import TURNS
+from mta.daemon.certificates import Pair, describe
+from mta.daemon.children import Child, End, Kind
+from mta.daemon.errors import CONFIGURATION, NOT_PERMITTED, TEMPORARY, USAGE, CannotStart
+from mta.daemon.local import LocalServer, Message, Reply
+from mta.daemon.notify import Notifier
+from mta.daemon.reload import Outcome, needed_descriptors
+from mta.daemon.start import LOGGER, Ground
+from mta.log import events
+from mta.log.log import Log
+from mta.loop import Action, Loop
+
+_PULSE = 10.0
+"""Seconds between two looks at the children's turn counters, when no service manager wants another pace."""
+
+
+class Supervisor:
+    """The server as a whole, from its children's first breath to their last. It is the `Parent` of them
+    all."""
+
+    def __init__(self, ground: Ground, notifier: Notifier, workers: Sequence[Kind]) -> None:
+        self._ground = ground
+        self._in_force = ground.in_force
+        self._notifier = notifier
+        self._loop = Loop()
+        self._row = ground.counters.row("supervisor")
+        self._log = Log(ground.log_write, "supervisor", self._row)
+        self._workers = [self._child(kind) for kind in workers]
+        self._logger = self._child(LOGGER)
+        self._turns: dict[str, int] = {}
+        self._stage: Literal["starting", "serving", "ending"] = "starting"
+        self._failure: CannotStart | None = None
+        self._when_settled: list[Callable[[], None]] = []
+        self._bad_certificate = ""
+        self._watcher: Watcher | None = None
+        self._local: LocalServer | None = None
+
+    def run(self) -> None:
+        """Serve until told to end. Raises CannotStart when the server could not begin."""
+        self._loop.at_end_of_turn(lambda: self._row.add(TURNS))
+        self._loop.at_end_of_turn(self._log.flush)
+        self._handle_signals()
+        self._open_doors()
+        self._follow_settings()
+        try:
+            self._serve()
+        finally:
+            self._shut_doors()
+        if self._failure is not None:
+            raise self._failure
+
+    def _serve(self) -> None:
+        for child in self._children():
+            child.start()
+        self._pulse()
+        self._loop.run()
+
+    def _child(self, kind: Kind) -> Child:
+        return Child(kind, self._loop, self, self._ground.descriptors(kind), self._ground.user)
+
+    def _children(self) -> list[Child]:
+        return [self._logger, *self._workers]
+
+    # who may ask for something
+
+    def _handle_signals(self) -> None:
+        acts: dict[signal.Signals, Action] = {
+            signal.SIGTERM: partial(self._end, "SIGTERM"),
+            signal.SIGINT: partial(self._end, "SIGINT"),
+            signal.SIGHUP: self._reload_unasked,
+            signal.SIGUSR1: self._reopen_logs,
+        }
+
+        def handle(number: int, _frame: object) -> None:
+            # Python runs handlers between any two of our steps; posting makes the act a step of its own.
+            self._loop.post(acts[signal.Signals(number)])
+
+        for number in acts:
+            signal.signal(number, handle)
+
+    def _open_doors(self) -> None:
+        application, user = self._in_force.settings.application, self._ground.user
+        self._local = LocalServer(application.socket, self._loop, self._asked, user)
+        try:
+            self._watcher = Watcher(self._in_force.files, lambda: self._loop.post(self._reload_unasked))
+        except OSError as error:
+            events.fault(self._log, "watching for saves", "inotify; mta reload works", error)
+
+    def _asked(self, request: Message, reply: Reply) -> None:
+        """One request of the local socket: ours by its name, or a child's by the child's."""
+        match request:
+            case {"request": "config"}:
+                reply(self._description())
+            case {"request": "reload"}:
+                self._reload_for(reply)
+            case {"child": name, "request": _}:
+                self._pass_on(str(name), request, reply)
+            case _:
+                reply({"status": USAGE, "text": "no such request"})
+
+    def _pass_on(self, name: str, request: Message, reply: Reply) -> None:
+        for child in self._workers:
+            if child.name == name:
+                child.ask(request, reply)
+                return
+        reply({"status": USAGE, "text": f"no such child: {name[:40]}"})
+
+    def _description(self) -> Message:
+        snapshot = self._in_force.snapshot
+        keys = [
+            {"key": key, "value": value, "origin": snapshot.origins[key]}
+            for key, value in shown(snapshot.settings).items()
+        ]
+        processes = {child.name: child.process for child in self._children()}
+        return {
+            "status": 0,
+            "settings": keys,
+            "listeners": self._in_force.listening.bound(),
+            "processes": {"supervisor": os.getpid(), **processes},
+        }
+
+    # the configuration
+
+    def _reload_unasked(self) -> None:
+        """For signals and saves: the log hears how it went."""
+        self._reload()
+        self._settle()
+
+    def _reload_for(self, reply: Reply) -> None:
+        outcome = self._reload()
+        self._when_settled.append(lambda: reply(self._settled(outcome).answer()))
+        self._settle()
+
+    def _settled(self, outcome: Outcome) -> Outcome:
+        """The outcome, once the children have said what they think of it."""
+        troubles = [f"{child.name}: {child.trouble}" for child in self._children() if child.trouble]
+        return replace(outcome, status=TEMPORARY, text="\n".join(troubles)) if troubles else outcome
+
+    def _reload(self) -> Outcome:
+        """Whoever asks, this is the way; what is told elsewhere waits in `_when_settled` for the children."""
+        self._notifier.reloading()
+        before = self._in_force.serial
+        outcome = self._in_force.reload()
+        self._tell_log(outcome)
+        if self._in_force.serial != before:
+            self._follow_settings()
+            for child in self._children():
+                self.born(child)
+        if self._watcher is not None:
+            self._watcher.follow(self._in_force.files)
+        self._when_settled.append(self._tell_manager)
+        return outcome
+
+    def _tell_log(self, outcome: Outcome) -> None:
+        if outcome.status:
+            events.reload_failed(self._log, outcome.text)
+        for change in outcome.changes:
+            tell = events.restart_needed if change.applies == RESTART else events.reloaded
+            tell(self._log, change.key, change.old, change.new)
+        if outcome.certificate is not None:
+            self._tell_certificate(outcome.certificate)
+        if outcome.bad_certificate not in ("", self._bad_certificate):
+            path = str(self._in_force.settings.tls.certificate)
+            events.certificate_refused(self._log, path, outcome.bad_certificate)
+        self._bad_certificate = outcome.bad_certificate
+
+    def _tell_certificate(self, pair: Pair) -> None:
+        path = str(self._in_force.settings.tls.certificate)
+        described = describe(pair)
+        events.certificate_loaded(self._log, path, described.names, described.expires)
+
+    def _follow_settings(self) -> None:
+        """What the supervisor itself has to do about new settings."""
+        settings = self._in_force.settings
+        self._log.debug = settings.application.debug
+        needed, most = needed_descriptors(settings), self._ground.most_descriptors
+        if needed > most:
+            events.few_descriptors(self._log, needed, most)
+
+    def _reopen_logs(self) -> None:
+        # Who moved the old files away may have left a folder where only root can make new ones.
+        try:
+            self._in_force.own_logs()
+        except CannotStart as error:
+            events.fault(self._log, "opening the logs anew", "", error)
+        self._logger.tell({"type": "reopen"})
+
+    # the children
+
+    def born(self, child: Child) -> None:
+        """Tell a child the configuration in force."""
+        child.tell(*self._in_force.message(child.listens))
+
+    def configured(self, child: Child) -> None:
+        """A child has taken its configuration, or has not been able to."""
+        if child.trouble:
+            events.fault(self._log, "configuring", child.name, child.trouble)
+            if self._stage == "starting":
+                self._fail(CannotStart(TEMPORARY, f"the {child.name} cannot begin: {child.trouble}"))
+        self._settle()
+
+    def died(self, child: Child, end: End) -> None:
+        """Count its gauges no more; during a start its death is ours, and at the end it is what we wait
+        for."""
+        self._ground.counters.clear_gauges(child.name)
+        self._turns.pop(child.name, None)
+        if end.pause is not None:
+            events.child_died(self._log, child.name, end.process, end.how, end.pause)
+        if self._stage == "starting":
+            status = end.status if end.status in _MEANT else TEMPORARY
+            text = f"the {child.name} ended at once: {end.how}; see the lines above, or the log"
+            self._fail(CannotStart(status, text))
+        if self._stage == "ending":
+            self._end_next()
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Once every living child has the configuration in force, tell those who wait for that."""
+        serial = self._in_force.serial
+        behind = [child for child in self._children() if child.running and child.serial < serial]
+        if behind or self._stage == "ending":
+            return
+        if self._stage == "starting":
+            self._begin_serving()
+        waiting, self._when_settled = self._when_settled, []
+        for act in waiting:
+            act()
+
+    def _begin_serving(self) -> None:
+        self._stage = "serving"
+        bound = self._in_force.listening.bound()
+        events.started(self._log, mta.__version__, [f"{each['service']}={each['bound']}" for each in bound])
+        if self._in_force.pair is not None:
+            self._tell_certificate(self._in_force.pair)
+        for service, address in self._in_force.listening.unclaimed():
+            events.fault(self._log, "socket activation", f"{service}={address}", "no such listener configured")
+        self._tell_manager()
+
+    def _tell_manager(self) -> None:
+        places = ", ".join(f"{each['service']} {each['bound']}" for each in self._in_force.listening.bound())
+        self._notifier.ready(f"configuration {self._in_force.serial}, listening on {places or 'nothing'}")
+
+    def _pulse(self) -> None:
+        """Tell the service manager that we live, as long as the loop of every living child turns."""
+        living = [child.name for child in self._children() if child.running]
+        standing = [name for name in living if not self._has_turned(name)]
+        if not standing:
+            self._notifier.alive()
+        for name in standing:
+            events.fault(self._log, "waiting for a turn of its loop", name, "it hangs")
+        self._loop.call_later(self._notifier.interval or _PULSE, self._pulse)
+
+    def _has_turned(self, name: str) -> bool:
+        before, now = self._turns.get(name), self._ground.counters.row(name).get(TURNS)
+        self._turns[name] = now
+        return before != now
+
+    # the end
+
+    def _fail(self, reason: CannotStart) -> None:
+        """A start has come to nothing."""
+        self._failure = self._failure or reason
+        self._end("a failed start")
+
+    def _end(self, reason: str) -> None:
+        """Take nothing new, let the workers finish, then the logger."""
+        if self._stage == "ending":
+            return
+        self._stage = "ending"
+        self._notifier.stopping()
+        events.stopping(self._log, reason)
+        self._shut_doors()
+        for child in self._workers:
+            child.stop()
+        self._end_next()
+
+    def _shut_doors(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+        if self._local is not None:
+            self._local.close()
+        self._watcher = self._local = None
+        self._in_force.listening.change([])
+
+    def _end_next(self) -> None:
+        if any(child.running for child in self._workers):
+            return
+        if not self._logger.running:
+            self._loop.stop()
+        elif not self._logger.stopping:
+            events.stopped(self._log)
+            # The logger reads until nobody can write any more, so our end has to go too.
+            self._log.close()
+            self._logger.stop()
+
+
+_MEANT = (TEMPORARY, NOT_PERMITTED, CONFIGURATION)
+"""Exit statuses of a child that say what a start should say."""
