@@ -82,6 +82,10 @@ class Log:
             if not self._put(b"".join(piece)):
                 self._drop(len(piece))
 
+    def fileno(self) -> int:
+        """The pipe's end, -1 when closed."""
+        return self._fd
+
     def close(self) -> None:
         """Flush, and close our end of the pipe; later records go nowhere."""
         self.flush()
