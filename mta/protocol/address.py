@@ -1,9 +1,10 @@
 """Mail addresses as SMTP writes them (RFC 5321 4.1.2, RFC 6531 3.3): paths in, values out.
 
-The ordinary address is taken by one regular expression; whatever it does not know (quoted local parts, source
-routes, literals, other scripts) goes the long way. A domain leaves here only as lower-case A-labels or as a
-literal in its canonical form, so that two spellings of one domain cannot differ; a local part leaves as it was
-sent, for only its own host may read more into it (RFC 5321 2.3.11). Whose address it is, this module never asks.
+The ordinary address is taken by one regular expression; whatever it does not know (quoted local parts,
+source routes, literals, other scripts) goes the long way. A domain leaves here only as lower-case
+A-labels or as a literal in its canonical form, so that two spellings of one domain cannot differ; a local
+part leaves as it was sent, for only its own host may read more into it (RFC 5321 2.3.11). Whose address
+it is, this module never asks.
 """
 
 import ipaddress
@@ -67,8 +68,8 @@ NULL_PATH: Final = Address("", "")
 def parse_path(octets: bytes, start: int = 0, *, loose: bool = False) -> tuple[Address, bytes] | None:
     """The path at `start`, and the parameters behind it; None when it is none.
 
-    The domain is empty for `<>` (NULL_PATH) and for a local part alone (`<postmaster>`). `loose`: blanks before
-    the path and a path without brackets are taken (WIRE 1)."""
+    The domain is empty for `<>` (NULL_PATH) and for a local part alone (`<postmaster>`). `loose`: blanks
+    before the path and a path without brackets are taken (WIRE 1)."""
     found = _ordinary(octets, start)
     if found is not None:
         local, domain, rest = found.groups()
@@ -126,6 +127,8 @@ def normal_domain(text: str) -> str | None:
 def normal_literal(text: str) -> str | None:
     """An address literal (RFC 5321 4.1.3) in canonical form; None when it is no IPv4 or IPv6 address."""
     inner = text[1:-1]
+    if text != f"[{inner}]":
+        return None
     try:
         if inner[:5].lower() == "ipv6:":
             address = ipaddress.IPv6Address(inner[5:])

@@ -1,13 +1,13 @@
 """The text of a message: where it ends, and whether its lines are lines.
 
-A text knows where it ends: DottedText at CRLF.CRLF (RFC 5321 4.1.1.4), ChunkedText when its chunks are full (RFC
-3030). Both hold octets until they are handed out: a small message whole, a larger one in pieces that end where a
-line ends. Content judges the pieces: only CRLF ends a line (2.3.8), the size, the number of
-Received lines (6.3). An error is remembered, never acted on before the true end: no octet of a refused message
-can become a command.
+A text knows where it ends: DottedText at CRLF.CRLF (RFC 5321 4.1.1.4), ChunkedText when its chunks are
+full (RFC 3030). Both hold octets until they are handed out: a small message whole, a larger one in pieces
+that end where a line ends. Content judges the pieces: only CRLF ends a line (2.3.8), the size, the number
+of Received lines (6.3). An error is remembered, never acted on before the true end: no octet of a refused
+message can become a command.
 
-The two hot calls were chosen by measurement: a regular expression finds CRLF-dot in a third of the time of
-bytes.find, and splitting into lines and joining them is twice as fast as replacing CRLF by LF.
+The two hot calls were chosen by measurement: a regular expression finds CRLF-dot in a third of the time
+of bytes.find, and splitting into lines and joining them is twice as fast as replacing CRLF by LF.
 """
 
 import re
@@ -23,7 +23,8 @@ HOP_LIMIT: Final = 100
 SWALLOW: Final = 10
 """A message longer than so many times the limit is not swallowed to its end; the session is closed."""
 PARTS: Final = 64
-"""Portions held before they are joined, so that a client who sends octet by octet costs no object for each."""
+"""Portions held before they are joined, so that a client who sends octet by octet costs no object for
+each."""
 LINE_PIECE: Final = 1024
 """A line shorter than this is never handed out in parts, so that a header name is always seen whole."""
 
@@ -56,7 +57,7 @@ class Content:
         if whole:
             lines.append(b"")
         text = b"\n".join(lines)
-        # bytes.splitlines ends a line at CR, LF and CRLF only, so each line end lost one octet if all were CRLF.
+        # bytes.splitlines ends lines at CR, LF and CRLF only: if all were CRLF, each has lost one octet.
         if len(octets) - len(text) != len(lines) - 1:
             self._torn = True
         if self._in_header:
@@ -75,7 +76,8 @@ class Content:
 
     @property
     def fault(self) -> Reply | None:
-        """Why the message is refused. A fixed rank, so that the reply does not depend on how octets arrived."""
+        """Why the message is refused. A fixed rank, so that the reply does not depend on how octets
+        arrived."""
         if self.size > self._limit:
             return replies.TOO_BIG
         if self._torn:
@@ -115,8 +117,8 @@ class ChunkedText:
             self._held = [b"".join(self._held)]
 
     def piece(self, hold: int) -> Text | None:
-        """When more than `hold` octets wait: those that can be judged by themselves, whole lines or a part of a
-        very long one. None when there is nothing to hand out, or nothing worth it any more."""
+        """When more than `hold` octets wait: those that can be judged by themselves, whole lines or a
+        part of a very long one. None when there is nothing to hand out, or nothing worth it any more."""
         if self._waiting <= hold:
             return None
         octets = self._take()
@@ -147,9 +149,9 @@ class ChunkedText:
 class DottedText(ChunkedText):
     """Text that ends at CRLF.CRLF, its lines stuffed with dots.
 
-    What is searched begins with the last octets searched before, at first with the CRLF of the DATA line, so that
-    it makes no difference in what portions the octets arrive. In the same way what is held begins with the CRLF
-    before its first line, unless it begins in the middle of one."""
+    What is searched begins with the last octets searched before, at first with the CRLF of the DATA line,
+    so that it makes no difference in what portions the octets arrive. In the same way what is held begins
+    with the CRLF before its first line, unless it begins in the middle of one."""
 
     __slots__ = ("_bound", "_context", "_tail", "_total")
 

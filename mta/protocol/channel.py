@@ -1,14 +1,14 @@
 """What every session has: octets that came in, octets to go out, a transcript, an end.
 
-The driver's half is public. The session's half takes lines and octets from the front of the input. A buffer that
-is empty is not kept, so that ten thousand idle sessions hold nothing.
+The driver's half is public. The session's half takes lines and octets from the front of the input. A
+buffer that is empty is not kept, so that ten thousand idle sessions hold nothing.
 """
 
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 Transcript: TypeAlias = Callable[[str, bytes], None]
-"""Told "received" or "sent", and a line without its end."""
+"""Told "C" or "S", for the client's line or ours, and the line without its end."""
 
 INPUT_BOUND: Final = 65536
 """Octets that may wait for an answer of the host before it should stop reading."""
@@ -82,7 +82,7 @@ class Channel:
         self._output += octets
         if self.transcript is not None:
             for line in octets.split(b"\r\n")[:-1]:
-                self.transcript("sent", line)
+                self.transcript("S", line)
 
     def _go_deaf(self) -> None:
         """What is still in the input is thrown away, and what comes after it."""

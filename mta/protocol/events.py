@@ -76,7 +76,8 @@ class StartTls(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """The end: send what is to be sent and close. An open transaction is void. Told again when asked again."""
+    """The end: send what is to be sent and close. An open transaction is void. Told again when asked
+    again."""
 
     reason: str
 

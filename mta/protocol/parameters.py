@@ -1,7 +1,7 @@
 """ESMTP parameters of MAIL and RCPT (RFC 5321 4.1.2): each one an object, read strictly.
 
-A value is accepted only when it matches its pattern whole: `int()` and `isdigit()` take signs, underscores and
-digits of other scripts, so no number is read before the pattern has seen it.
+A value is accepted only when it matches its pattern whole: `int()` and `isdigit()` take signs,
+underscores and digits of other scripts, so no number is read before the pattern has seen it.
 """
 
 import re
@@ -28,6 +28,12 @@ class Parameter:
     syntax: str
     value: re.Pattern[bytes] | None
     keyword: Keyword
+
+    def allows(self, value: bytes | None) -> bool:
+        """None: given without a value."""
+        if self.value is None or value is None:
+            return self.value is value
+        return self.value.fullmatch(value) is not None
 
 
 SIZE: Final = Parameter(
@@ -69,7 +75,7 @@ def parse_parameters(octets: bytes, known: Mapping[bytes, Parameter]) -> dict[by
             raise Refusal(Reply(555, "5.5.4", f"parameter {name.decode('ascii')} is not known here"))
         if parameter.name in values:
             raise Refusal(Reply(501, "5.5.4", f"{name.decode('ascii')} is given twice"))
-        if bool(equals) != (parameter.value is not None) or (parameter.value and not parameter.value.fullmatch(value)):
+        if not parameter.allows(value if equals else None):
             raise Refusal(Reply(501, "5.5.4", f"syntax: {parameter.syntax}"))
         values[parameter.name] = value
     return values

@@ -1,14 +1,15 @@
 """The catalogue of replies (RFC 5321 4.2, RFC 2034, RFC 3463).
 
-A Reply is a value: code, enhanced code, text. Its octets are made once, so that a reply of the catalogue costs
-nothing when it is sent. Whatever a text contains (an address, a name the client gave), what leaves is printable
-ASCII in lines of at most 512 octets: no reply can be made to look like two.
+A Reply is a value: code, enhanced code, text. Its octets are made once, so that a reply of the catalogue
+costs nothing when it is sent. Whatever a text contains (an address, a name the client gave), what leaves
+is printable ASCII in lines of at most 512 octets: no reply can be made to look like two.
 """
 
 from typing import Final
 
 TEXT_LIMIT: Final = 440
-"""Characters of one line; leaves room for the codes and the session within 512 octets (RFC 5321 4.5.3.1.5)."""
+"""Characters of one line; leaves room for the codes and the session within 512 octets (RFC 5321
+4.5.3.1.5)."""
 
 
 def printable(text: str) -> str:
@@ -38,7 +39,8 @@ class Reply:
         return self.octets[:-2].decode("ascii").replace("\r\n", " / ")
 
     def with_id(self, session_id: str) -> "Reply":
-        """The same reply, its last line ending in ` (session ID)`, by which an operator finds it in the log."""
+        """The same reply, its last line ending in ` (session ID)`, by which an operator finds it in the
+        log."""
         marked = Reply.__new__(Reply)
         marked.code = self.code
         marked.octets = b"%b (session %b)\r\n" % (self.octets[:-2], session_id.encode("ascii"))

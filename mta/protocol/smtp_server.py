@@ -1,22 +1,25 @@
 """The SMTP server's session (RFC 5321) as a value: octets in, events out; replies in, octets out.
 
-Theory. The session reads its input in one of two ways, and its state says which: as lines that are commands, or
-as the text of a message. A command goes through the same steps whatever it is: its line is cut out, its verb is
-looked up, its place in the order is checked, its effect checks the argument and either answers or asks the host.
-While the host has not answered, nothing more is read: pipelined commands wait in the buffer and are answered in
-order (RFC 2920). The verbs live in `verbs`, their order in `states`, the end and the correctness of text in `body`.
+Theory. The session reads its input in one of two ways, and its state says which: as lines that are
+commands, or as the text of a message. A command goes through the same steps whatever it is: its line is
+cut out, its verb is looked up, its place in the order is checked, its effect checks the argument and
+either answers or asks the host. While the host has not answered, nothing more is read: pipelined commands
+wait in the buffer and are answered in order (RFC 2920). The verbs live in `verbs`, their order in
+`states`, the end and the correctness of text in `body`.
 
-Text found wrong is swallowed to its true end, then refused, so that no octet of it is ever read as a command. Where
-the end of what a client sent cannot be known, the session says one 5xx and closes rather than guess:
+Text found wrong is swallowed to its true end, then refused, so that no octet of it is ever read as a
+command. Where the end of what a client sent cannot be known, the session says one 5xx and closes rather
+than guess:
 
 - behind STARTTLS: whatever came in clear after it was written by somebody else (RFC 3207 4.2, CVE-2011-0411);
-- behind a DATA that is refused: DATA ends a group of pipelined commands (RFC 2920 3.1), so octets that are already
-  there were sent without waiting for 354 and are text, not commands. Behind a DATA that is accepted they are
-  text all the same, and welcome;
-- behind a BDAT whose length cannot be read: its chunk is under way (RFC 3030 2). A BDAT refused for any other reason
-  says how long it is, so its chunk is swallowed, then the refusal is sent, and the transaction is void: the chunks
-  that a pipelining client sent after it get 503 each;
-- another protocol's first words (HTTP, SSH, a TLS hello): a browser or a scanner, whose next line could be anything.
+- behind a DATA that is refused: DATA ends a group of pipelined commands (RFC 2920 3.1), so octets that
+  are already there were sent without waiting for 354 and are text, not commands. Behind a DATA that is
+  accepted they are text all the same, and welcome;
+- behind a BDAT whose length cannot be read: its chunk is under way (RFC 3030 2). A BDAT refused for any
+  other reason says how long it is, so its chunk is swallowed, then the refusal is sent, and the
+  transaction is void: the chunks that a pipelining client sent after it get 503 each;
+- another protocol's first words (HTTP, SSH, a TLS hello): a browser or a scanner, whose next line could
+  be anything.
 
 It never knows sockets, time, files or policy.
 """
@@ -57,6 +60,8 @@ from mta.protocol.states import (
 from mta.protocol.terms import Terms
 from mta.protocol.verbs import BDAT, DATA, VERBS, Verb, chunk_of, is_offered, possible
 
+__all__ = ["SmtpServer", "Terms"]
+
 HOLD: Final = 65536
 """Octets of a text kept before they are handed out in pieces."""
 ERROR_WEIGHT: Final = 5
@@ -66,17 +71,17 @@ UNFRAMED: Final = (b"DATA", b"BDAT")
 """What follows these is text, even when the line is spoiled."""
 
 class SmtpServer(Channel):
-    """One session. Per turn the host calls `receive_data`, then `next_event` until NEED_DATA, PAUSED or Closed,
-    answering with `reply`, and sends `data_to_send`."""
+    """One session. Per turn the host calls `receive_data`, then `next_event` until NEED_DATA, PAUSED or
+    Closed, answering with `reply`, and sends `data_to_send`."""
 
     __slots__ = (
         "_after",
-        "_argument",
         "_asked",
         "_chunk",
         "_closed",
         "_farewell",
         "_last",
+        "_line",
         "_strikes",
         "_text",
         "_verb",
@@ -85,6 +90,7 @@ class SmtpServer(Channel):
         "helo",
         "hold",
         "recipients",
+        "rejected",
         "smtputf8",
         "state",
         "terms",
@@ -106,6 +112,8 @@ class SmtpServer(Channel):
     """This transaction may hold addresses that are not ASCII."""
     hold: int
     """Octets of a text kept before they are handed out; the host may lower it when memory is short."""
+    rejected: Callable[[bytes, Reply], None] | None
+    """Told each command that is answered with 4xx or 5xx (`.` for a text), and the reply."""
 
     def __init__(self, terms: Terms, *, tls: bool = False) -> None:
         """`tls`: the session begins inside TLS (RFC 8314)."""
@@ -119,9 +127,10 @@ class SmtpServer(Channel):
         self.recipients = 0
         self.smtputf8 = False
         self.hold = HOLD
+        self.rejected = None
+        self._line = b""
+        """The command being served, and its verb."""
         self._verb = DATA
-        """The verb being served, and what stood behind it."""
-        self._argument = b""
         self._asked: Question | None = None
         """The event the host has not answered yet."""
         self._strikes = 0
@@ -160,14 +169,14 @@ class SmtpServer(Channel):
         while self._asked is None:
             event = _READERS[self.state](self)
             if event is NEED_DATA and self._eof:
-                self._close(None, "client left")
+                self._close(None, "lost")
             elif event is not None:
                 return event
         return PAUSED
 
     def reply(self, reply: Reply) -> None:
-        """Answers the event the session is paused on. A reject of MAIL, RCPT, DATA, BDAT or the text is marked with
-        the session id here."""
+        """Answers the event the session is paused on. A reject of MAIL, RCPT, DATA, BDAT or the text is
+        marked with the session id here."""
         asked, self._asked = self._asked, None
         if asked is None:
             raise RuntimeError("the session has not asked anything")
@@ -200,12 +209,12 @@ class SmtpServer(Channel):
 
     def time_out(self) -> None:
         """The client was silent too long: 421 and Closed; while paused, the answer of the host goes first."""
-        self._end(replies.TIMED_OUT, "timed out")
+        self._end(replies.TIMED_OUT, "timeout")
 
     def shut_down(self) -> None:
-        """The server stops: 421 and Closed; while paused, the answer of the host goes first, so that a message
-        being made durable gets its 250."""
-        self._end(replies.SHUTTING_DOWN, "shutting down")
+        """The server stops: 421 and Closed; while paused, the answer of the host goes first, so that a
+        message being made durable gets its 250."""
+        self._end(replies.SHUTTING_DOWN, "shutdown")
 
     # --- commands
 
@@ -213,11 +222,11 @@ class SmtpServer(Channel):
         line = self._take_line(LINE_BOUND)
         if line is None:
             return self._await_line()
-        line = line.rstrip(b" \t")  # tolerated (RFC 5321 4.1.1)
+        self._line = line = line.rstrip(b" \t")  # tolerated (RFC 5321 4.1.1)
         if self.transcript is not None:
-            self.transcript("received", line)
+            self.transcript("C", line)
         if self._strikes >= self.terms.error_limit * ERROR_WEIGHT:
-            self._close(replies.TOO_MANY_ERRORS, "too many errors")
+            self._cut_off(replies.TOO_MANY_ERRORS, "too many errors")
             return None
         name, _, argument = line.partition(b" ")
         verb = VERBS.get(name.upper())
@@ -229,9 +238,9 @@ class SmtpServer(Channel):
     def _await_line(self) -> Event | None:
         """No CRLF yet. Nothing is done before it comes, unless it will not come or nothing good would."""
         if begins_tls(self._input, self._start):
-            self._close(replies.WRONG_PROTOCOL, "TLS hello in clear")
+            self._cut_off(replies.WRONG_PROTOCOL, "TLS hello in clear")
         elif len(self._input) - self._start >= LINE_BOUND:
-            self._close(replies.LINE_TOO_LONG, "endless line")
+            self._cut_off(replies.LINE_TOO_LONG, "endless line")
         else:
             return NEED_DATA
         return None
@@ -239,9 +248,9 @@ class SmtpServer(Channel):
     def _misfit(self, line: bytes) -> None:
         """A line that is no command of ours."""
         if is_foreign(line):
-            self._close(replies.WRONG_PROTOCOL, "not SMTP")
+            self._cut_off(replies.WRONG_PROTOCOL, "not SMTP")
         elif line[:4].upper() in UNFRAMED:
-            self._verb, self._argument = VERBS[line[:4].upper()], b""
+            self._verb = VERBS[line[:4].upper()]
             self._refuse(fault_of(line))
         else:
             self._answer(fault_of(line))
@@ -252,7 +261,6 @@ class SmtpServer(Channel):
             self._answer(fault_of(verb.name.encode("ascii")))
             return None
         self._verb = verb
-        self._argument = argument
         if verb.idle and not self.trusted:
             self._strikes += 1
         after = verb.order.get(self.state)
@@ -272,7 +280,7 @@ class SmtpServer(Channel):
             self._begin_chunk()
             return None
         if type(question) is StartTls and self._input:
-            self._close(replies.OUT_OF_STEP, "input behind STARTTLS")
+            self._cut_off(replies.OUT_OF_STEP, "input behind STARTTLS")
             return None
         self._asked = question
         return question
@@ -280,7 +288,7 @@ class SmtpServer(Channel):
     def _settle(self, after: State, reply: Reply) -> Event | None:
         """A command that the session answered by itself."""
         if after is CLOSED:
-            self._close(reply, "client quit")
+            self._close(reply, "quit")
             return None
         void = self._text is not None and after is not self.state
         self._enter(after)
@@ -290,7 +298,7 @@ class SmtpServer(Channel):
     def _accept(self, asked: Question, reply: Reply) -> None:
         """A command that the host accepted."""
         if type(asked) is StartTls and self._input:
-            self._close(replies.OUT_OF_STEP, "input behind STARTTLS")
+            self._cut_off(replies.OUT_OF_STEP, "input behind STARTTLS")
             return
         if type(asked) is Recipient:
             self.recipients += 1
@@ -307,7 +315,7 @@ class SmtpServer(Channel):
         if verb is BDAT:
             self._refuse_chunk(reply)
         elif verb is DATA and self._input:
-            self._close(self._marked(replies.OUT_OF_STEP), "input behind a refused DATA")
+            self._cut_off(self._marked(replies.OUT_OF_STEP), "input behind a refused DATA")
         else:
             self._answer(reply)
 
@@ -331,9 +339,10 @@ class SmtpServer(Channel):
         rest = text.feed(self._take_all())
         if rest is not None:
             self._input = rest
+            self._line = b"."
             return self._finish(text)
         if text.is_endless:
-            self._close(self._marked(replies.TOO_BIG), "endless text")
+            self._cut_off(self._marked(replies.TOO_BIG), "endless text")
             return None
         return text.piece(self.hold) or NEED_DATA
 
@@ -341,7 +350,7 @@ class SmtpServer(Channel):
         """The end of the text: ask the host to make it durable, or refuse it."""
         last = text.last_piece()
         if self.transcript is not None:
-            self.transcript("received", b"[%d octets of text]" % text.size)
+            self.transcript("C", b"[%d octets of text]" % text.size)
         fault = text.fault
         if fault is not None:
             return self._throw_away(fault)
@@ -366,7 +375,7 @@ class SmtpServer(Channel):
     # --- chunks (RFC 3030)
 
     def _begin_chunk(self) -> None:
-        chunk = chunk_of(self._argument)
+        chunk = chunk_of(self._line)
         assert chunk is not None
         assert self._text is not None
         size, self._last = chunk
@@ -391,11 +400,11 @@ class SmtpServer(Channel):
         return text.piece(self.hold)
 
     def _refuse_chunk(self, reply: Reply) -> None:
-        """The chunk behind a refused BDAT is swallowed before the refusal is sent. The transaction is void then,
-        so that a later chunk cannot be taken for the first one."""
-        chunk = chunk_of(self._argument)
+        """The chunk behind a refused BDAT is swallowed before the refusal is sent. The transaction is
+        void then, so that a later chunk cannot be taken for the first one."""
+        chunk = chunk_of(self._line)
         if chunk is None or chunk[0] > SWALLOW * self.terms.message_limit:
-            self._close(reply, "chunk without end")
+            self._cut_off(reply, "chunk without end")
             return
         self._chunk = chunk[0]
         self._verdict = reply
@@ -436,7 +445,14 @@ class SmtpServer(Channel):
         """Sends a refusal and counts it."""
         if reply.code >= 500:
             self._strikes += ERROR_WEIGHT
+        if self.rejected is not None:
+            self.rejected(self._line, reply)
         self._send(reply)
+
+    def _cut_off(self, reply: Reply, reason: str) -> None:
+        """The last refusal: nothing sensible can follow."""
+        self._answer(reply)
+        self._close(None, reason)
 
     def _send(self, reply: Reply) -> None:
         self._send_octets(reply.octets)
@@ -474,7 +490,8 @@ _READERS: Final[Mapping[State, Callable[[SmtpServer], Event | None]]] = {
     TLS_STARTING: SmtpServer._wait,
     CLOSED: SmtpServer._ended,
 }
-"""How input is read in each state. A reader returns an event, NEED_DATA, or None when there is more to read."""
+"""How input is read in each state. A reader returns an event, NEED_DATA, or None when there is more to
+read."""
 
 
 def _out_of_order(verb: Verb, state: State) -> Reply:

@@ -17,7 +17,8 @@ class Terms:
     """Refused commands (5xx) without an accepted message between them, then 421; five times as many idle ones
     (NOOP, RSET ...)."""
     trusted: bool
-    """A client of `relay.from`: loose forms are taken, VRFY tells the truth, idle commands are not counted."""
+    """A client of `relay.from`: loose forms are taken, VRFY tells the truth, idle commands are not
+    counted."""
     local_domain: str
     """First of `local.domains`, as A-labels: completes recipients without a domain, and our own address
     literal means it."""

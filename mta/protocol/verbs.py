@@ -1,7 +1,9 @@
-"""The verbs: each one an object that knows its syntax, its help, its place in the order, its EHLO line, its effect.
+"""The verbs: each one an object that knows its syntax, its help, its place in the order, its EHLO line,
+its effect.
 
-An effect checks the argument and returns either the reply, when the session can answer by itself, or the event
-that asks the host; it raises Refusal when the command is wrong. To add a verb is to add one object to VERBS.
+An effect checks the argument and returns either the reply, when the session can answer by itself, or the
+event that asks the host; it raises Refusal when the command is wrong. To add a verb is to add one object
+to VERBS.
 """
 
 import re
@@ -64,7 +66,7 @@ can do no harm in a Received line."""
 def _name_of(verb: Verb, argument: bytes) -> bytes:
     if _client_name(argument):
         return argument
-    literal = normal_literal(argument.decode("ascii", "replace")) if argument[:1] == b"[" and argument[-1:] == b"]" else None
+    literal = normal_literal(argument.decode("ascii", "replace"))
     if literal is None:
         raise verb.wrong()
     return literal.encode("ascii")
@@ -163,12 +165,12 @@ def _home(session: "SmtpServer", address: Address) -> Address:
 # --- text
 
 
-_chunk = re.compile(rb"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE).fullmatch
+_chunk = re.compile(rb"BDAT +([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE).fullmatch
 
 
-def chunk_of(argument: bytes) -> tuple[int, bool] | None:
-    """Octets of the chunk and whether it is the last; None when the argument of BDAT is wrong."""
-    found = _chunk(argument)
+def chunk_of(line: bytes) -> tuple[int, bool] | None:
+    """Octets of the chunk that follows this line, and whether it is the last; None when the line is wrong."""
+    found = _chunk(line)
     return (int(found[1]), found[2] is not None) if found else None
 
 
@@ -181,7 +183,7 @@ def _data(session: "SmtpServer", argument: bytes) -> Data:
 def _bdat(session: "SmtpServer", argument: bytes) -> Data:
     if not session.extended:
         raise Refusal(replies.NOT_EXTENDED)
-    if chunk_of(argument) is None:
+    if chunk_of(b"BDAT " + argument) is None:
         raise BDAT.wrong()
     return Data(chunked=True)
 
@@ -346,7 +348,8 @@ KEYWORDS: Final[tuple[Keyword, ...]] = (
     *(parameter.keyword for parameter in MAIL_PARAMETERS + RCPT_PARAMETERS),
     *(verb.keyword for verb in VERBS.values()),
 )
-"""What EHLO lists: extensions that are a promise only, then those with a parameter, then those with a verb."""
+"""What EHLO lists: extensions that are a promise only, then those with a parameter, then those with a
+verb."""
 
 
 def possible(state: states.State) -> str:
