@@ -30,7 +30,7 @@ from mta.identifier import Identifiers
 from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop
-from mta.protocol.events import Data, Discarded, Event, Recipient, Rejected, Sender, StartTls, Text, Verify
+from mta.protocol.events import Data, Discarded, Event, Recipient, Sender, StartTls, Text, Verify
 from mta.protocol.replies import (
     GO_AHEAD,
     LOCAL_FAULT,
@@ -154,6 +154,7 @@ class SmtpHost:
         self.client = client
         self.session_id = desk.identifiers.next()
         self.session = SmtpServer(rules.terms(self.session_id, client.trusted, tls=False))
+        self.session.rejected = self._rejected
         self.connection: Connection | None = None
         self.started = desk.loop.clock()
         self.began = 0.0
@@ -354,9 +355,9 @@ class SmtpHost:
     def _discard(self, _event: Discarded) -> None:
         self._abandon()
 
-    def _tell_rejected(self, event: Rejected) -> None:
+    def _rejected(self, command: bytes, reply: Reply) -> None:
         self._desk.row.add(REJECTS)
-        tell.rejected(self._desk.log, self.session_id, self.client.peer, event.command, b"", event.reply.text)
+        tell.rejected(self._desk.log, self.session_id, self.client.peer, command, b"", reply.text)
 
     # TLS
 
@@ -404,7 +405,6 @@ _ANSWERS: Final[dict[type, Callable[[SmtpHost, Any], None]]] = {
     Data: SmtpHost._answer_data,
     Text: SmtpHost._take_text,
     Discarded: SmtpHost._discard,
-    Rejected: SmtpHost._tell_rejected,
     Verify: SmtpHost._answer_verify,
     StartTls: SmtpHost._answer_starttls,
 }

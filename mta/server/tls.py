@@ -32,6 +32,8 @@ def server_context(certificate: bytes, key: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    if b"ENCRYPTED" in key:
+        raise BadCertificate("the key is protected by a password, which nobody could give at the start")
     try:
         _load_chain(context, certificate, key)
     except ssl.SSLError as error:
@@ -45,25 +47,15 @@ def _load_chain(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None
     try:
         with open(fd, "wb", closefd=False) as pair:
             pair.write(certificate + b"\n" + key + b"\n")
-        # A password would be asked for on the terminal; an encrypted key is refused instead.
-        context.load_cert_chain(f"/proc/self/fd/{fd}", password=_no_password)
+        context.load_cert_chain(f"/proc/self/fd/{fd}")
     finally:
         os.close(fd)
 
 
-def _no_password() -> str:
-    return ""
-
-
 def _reason(error: ssl.SSLError) -> str:
-    known = {
-        "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
-        "NO_START_LINE": "no PEM certificate and key found",
-        "BAD_DECRYPT": "the key is protected by a password",
-        "BAD_PASSWORD_READ": "the key is protected by a password",
-    }
-    reason = error.reason or "unusable"
-    return known.get(reason, reason.replace("_", " ").lower())
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key does not belong to the certificate"
+    return (error.reason or "NO_USABLE_PEM_FOUND").replace("_", " ").lower()
 
 
 class TlsFilter:

@@ -1,0 +1,124 @@
+"""TLS as a filter, against OpenSSL's own client side, with no socket between them."""
+
+import ssl
+from contextlib import suppress
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from mta.server.tls import BadCertificate, TlsError, TlsFilter, server_context
+
+Pair = tuple[bytes, bytes]
+
+
+class Client:
+    """The other end: a client's TLS on memory buffers."""
+
+    def __init__(self, *, highest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.maximum_version = highest
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing)
+
+    def shake(self, server: TlsFilter, piece: int = 1 << 20) -> bytes:
+        """Complete the handshake, handing octets to the server in pieces; returns early plain text."""
+        early = b""
+        for _ in range(5):
+            with suppress(ssl.SSLWantReadError):
+                self.tls.do_handshake()
+            early += self.flush(server, piece)
+        return early
+
+    def flush(self, server: TlsFilter, piece: int = 1 << 20) -> bytes:
+        wire, plain = self.outgoing.read(), b""
+        for start in range(0, len(wire), piece):
+            plain += server.receive(wire[start : start + piece])
+        self.incoming.write(server.to_wire())
+        return plain
+
+
+@pytest.fixture
+def server(pair: Pair) -> TlsFilter:
+    return TlsFilter(server_context(*pair))
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_octets_come_through_however_they_are_cut(server: TlsFilter, piece: int) -> None:
+    client = Client()
+    client.shake(server, piece)
+    assert server.established
+    assert server.version == "TLSv1.3"
+    client.tls.write(b"EHLO client\r\n")
+    assert client.flush(server, piece) == b"EHLO client\r\n"
+    server.send(b"250 hello\r\n")
+    client.incoming.write(server.to_wire())
+    assert client.tls.read() == b"250 hello\r\n"
+
+
+def test_all_that_a_record_held_comes_out_at_once(server: TlsFilter) -> None:
+    """What waits inside OpenSSL is invisible to poll(2), so nothing may stay there."""
+    client = Client()
+    client.shake(server)
+    commands = b"NOOP\r\n" * 50_000
+    client.tls.write(commands)
+    assert client.flush(server) == commands
+
+
+def test_garbage_instead_of_a_handshake_is_an_error(server: TlsFilter) -> None:
+    with pytest.raises(TlsError):
+        server.receive(b"EHLO in the clear\r\n")
+
+
+def test_half_a_handshake_waits(server: TlsFilter) -> None:
+    assert server.receive(b"\x16") == b""
+    assert not server.established
+
+
+def test_versions_before_1_2_are_refused(pair: Pair) -> None:
+    context = server_context(*pair)
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        client = Client(highest=ssl.TLSVersion.TLSv1_1)
+    with pytest.raises((TlsError, ssl.SSLError)):
+        client.shake(TlsFilter(context))
+
+
+def test_the_end_is_said(server: TlsFilter) -> None:
+    client = Client()
+    client.shake(server)
+    server.close()
+    client.incoming.write(server.to_wire())
+    assert client.tls.read() == b""  # close_notify: a true end, not a cut
+
+
+def test_closing_before_the_handshake_says_nothing(server: TlsFilter) -> None:
+    server.close()
+    assert server.to_wire() == b""
+
+
+def test_a_bad_pair_is_refused_with_a_reason(pair: Pair) -> None:
+    certificate, key = pair
+    for bad in [(b"", b""), (certificate, b"nonsense"), (certificate[:200], key), (b"\0" * 99, key)]:
+        with pytest.raises(BadCertificate, match=r"\w+ \w+"):
+            server_context(*bad)
+
+
+def test_a_key_of_another_certificate_is_named_as_such(pair: Pair) -> None:
+    other = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(BadCertificate, match="does not belong"):
+        server_context(pair[0], other)
+
+
+def test_a_key_under_a_password_is_refused_and_nobody_is_asked(pair: Pair) -> None:
+    locked = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    with pytest.raises(BadCertificate, match="password"):
+        server_context(pair[0], locked)
