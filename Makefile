@@ -23,6 +23,7 @@ LIBRARY := $(PREFIX)/lib/mta
 HERE    := $(DESTDIR)$(LIBRARY)
 
 .PHONY: help setup run test lint type fmt bench man install lock clean
+.PHONY: install-program install-files
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -61,8 +62,10 @@ man: ## check the manual pages (read one: man ./man/mta.8)
 	@if command -v mandoc >/dev/null; then mandoc -Tlint -Wwarning man/*.[1-8]; \
 	else echo "mandoc is not installed: manual pages not checked"; fi
 
-install: $(READY) ## install under DESTDIR and PREFIX (/usr/local), and configuration, unit, logrotate file
-	rm -rf build "$(HERE).new" "$(HERE).old"
+install: install-program install-files ## install under DESTDIR and PREFIX (/usr/local), and configuration, unit, logrotate file
+
+install-program: $(READY)
+	rm -rf build/lib build/wheel "$(HERE).new" "$(HERE).old"
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
 	$(PIP) install --no-compile --target "$(HERE).new" --require-hashes -r requirements.lock
 	$(PIP) install --no-compile --target "$(HERE).new" --no-deps build/wheel/mta-*.whl
@@ -71,7 +74,9 @@ install: $(READY) ## install under DESTDIR and PREFIX (/usr/local), and configur
 	mv "$(HERE).new" "$(HERE)"
 	rm -rf "$(HERE).old"
 	$(BIN)/python -m compileall -q -s "$(DESTDIR)" -p / "$(HERE)"
-	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(UNITS)" "$(DESTDIR)/etc/logrotate.d" "$(DESTDIR)/etc/mta"
+
+install-files:
+	install -d build "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(UNITS)" "$(DESTDIR)/etc/logrotate.d" "$(DESTDIR)/etc/mta"
 	{ echo "#!$$($(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.executable))') -sP"; \
 	  echo 'import sys'; echo 'sys.path.insert(0, "$(LIBRARY)")'; \
 	  echo 'from mta.cli.main import main'; echo 'sys.exit(main())'; } > build/mta
@@ -81,8 +86,8 @@ install: $(READY) ## install under DESTDIR and PREFIX (/usr/local), and configur
 	sed 's|/usr/local/bin/mta|$(PREFIX)/bin/mta|g' etc/mta.service > build/mta.service
 	install -m 644 build/mta.service "$(DESTDIR)$(UNITS)/mta.service"
 	install -m 644 etc/mta.logrotate "$(DESTDIR)/etc/logrotate.d/mta"
-	sed -e 's|"../var/run/|"/run/mta/|' -e 's|"../var/log/|"/var/log/mta/|' \
-	  -e 's|\(["/]\)../var/|\1/var/lib/mta/|' etc/mta.conf > build/mta.conf
+	sed -e 's|"\.\./var/run/|"/run/mta/|' -e 's|"\.\./var/log/|"/var/log/mta/|' \
+	  -e 's|\(["/]\)\.\./var/|\1/var/lib/mta/|' etc/mta.conf > build/mta.conf
 	@! grep -n '\.\./' build/mta.conf || { echo "a relative path is left in mta.conf" >&2; exit 1; }
 	install -D -m 644 build/mta.conf "$(DESTDIR)$(PREFIX)/share/doc/mta/mta.conf"
 	@if [ -e "$(DESTDIR)/etc/mta/mta.conf" ]; then echo "kept: $(DESTDIR)/etc/mta/mta.conf"; \
