@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from mta.store.envelope import Domain, Envelope, Mailbox
 
 if TYPE_CHECKING:
-    from mta.store.drafts import Draft
+    from mta.store.writing import Form
 
 
 class Reason(Enum):
@@ -63,8 +63,10 @@ class Text(NamedTuple):
 class Delivery:
     """One message for all its recipients: begin, `add` ..., then commit or abort."""
 
-    __slots__ = ("drafts", "envelope", "held", "in_letter", "in_maildir", "octets", "outcome", "text", "trace",
-                 "ways", "wire_size")
+    __slots__ = (
+        "drafts", "envelope", "held", "in_letter", "in_maildir", "octets", "outcome", "sealed", "text",
+        "trace", "ways", "wire_size",
+    )
 
     def __init__(self, envelope: Envelope, trace: bytes) -> None:
         """`trace` is our Received field, with LF line ends."""
@@ -80,8 +82,10 @@ class Delivery:
         """Octets of text so far, each line end as LF."""
         self.wire_size = 0
         """Octets of text so far, each line end as CRLF: what SIZE and `limits.message` count."""
-        self.drafts: list[Draft] = []
+        self.drafts: list[Form] = []
         """Its files, while they are being written; the business of the store."""
+        self.sealed = False
+        """Its files are complete and synced already."""
         self.outcome: Outcome | None = None
         """None until `Store.commit` has decided."""
 

@@ -26,14 +26,16 @@ _NAME_MAX = 255
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A Maildir of ours. `folder` is a local part, or `domain/local part` for an account whose local part was taken."""
+    """A Maildir of ours. `folder` is a local part, or `domain/local part` for an account whose local part
+    was taken."""
 
     folder: str
 
     def __post_init__(self) -> None:
         parts = self.folder.split("/")
         # The second part stands where the first one, were it a mailbox too, has its own three folders.
-        if not all(map(_is_part, parts)) or len(parts) > 2 or parts[-1] in _MAILDIR and len(parts) == 2:
+        hidden = len(parts) == 2 and parts[1] in _MAILDIR
+        if not all(map(_is_part, parts)) or len(parts) > 2 or hidden:
             raise ValueError(f"no mailbox has the folder {self.folder!r}")
 
 
@@ -76,6 +78,7 @@ class Envelope:
     def __post_init__(self) -> None:
         if identifier.PATTERN.fullmatch(self.id) is None:
             raise ValueError(f"{self.id!r} is no identifier")
+        self.sender.encode()  # what UTF-8 cannot express (a lone surrogate) is a ValueError here already
         if _UNSENDABLE.search(self.sender) is not None:
             raise ValueError(f"the reverse-path {self.sender!r} would break its header line")
         if not self.recipients:

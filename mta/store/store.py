@@ -9,12 +9,21 @@ Everything here may block and belongs into a thread of `threads`, except where a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mta.store.delivery import Delivery, Text
-from mta.store.records import Recovery, Unfinished
+from mta.store.clean import Cleaning
+from mta.store.commit import GroupCommit
+from mta.store.delivery import Delivery, Stored, Text
+from mta.store.folders import Folders
+from mta.store.records import Records, Recovery, Unfinished
+from mta.store.syncing import Syncing
+from mta.store.system import System, syncs_together
+from mta.store.writing import Writing
+
+_UNLIMITED = 1 << 62
 
 
 class Space(NamedTuple):
@@ -27,75 +36,111 @@ class Space(NamedTuple):
 class Store:
     """The mail under one root folder."""
 
-    def __init__(self, root: Path, *, host: str, sync: Literal["batch", "file"] = "batch") -> None:
-        """`host` goes into the names of Maildir files; `sync` is "file" where a sync of everything costs more
-        than one for each file."""
+    def __init__(
+        self,
+        root: Path,
+        *,
+        host: str,
+        sync: Literal["batch", "file"] = "batch",
+        writer: str = "receiver",
+        system: System | None = None,
+    ) -> None:
+        """Open the tree and make the folders of our own. Blocks; OSError.
+
+        `host` goes into the names of Maildir files; `sync` is "file" where a sync of everything costs more
+        than one for each file; `writer` tells the drafts of several processes apart."""
+        self._system = system or System()
+        self._began = time.time()
+        self._folders = Folders(self._system, root)
+        together = sync == "batch" and syncs_together()
+        syncing = Syncing(self._system, self._folders.root, together=together)
+        self._writing = Writing(self._system, self._folders, host=host, writer=writer)
+        self._group = GroupCommit(self._folders, self._writing, syncing)
+        self._records = Records(self._system, self._folders, self._writing, syncing)
 
     def open(self) -> Recovery:
-        """Make the folders of our own and finish what a crash interrupted. At start, under the tree's lock."""
-        raise NotImplementedError
+        """Finish what a crash interrupted. Once, at start, under the tree's lock; OSError when even looking
+        is impossible."""
+        return self._records.recover()
 
     def clean(self) -> int:
-        """Remove what crashes left in tmp folders, and tell how many files that was. In a helper thread, after `open`."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Give all descriptors back; nothing may be under way."""
-        raise NotImplementedError
+        """Remove what crashes left in tmp folders, and tell how many files that was. In a helper thread,
+        after `open`. OSError."""
+        return Cleaning(self._system, self._folders, self._writing, self._began).clean()
 
     def free(self) -> Space:
-        """What is left on the disk."""
-        raise NotImplementedError
+        """What is left on the disk. OSError."""
+        status = self._system.statvfs(self._folders.root.fd)
+        # A file system without a fixed number of inodes tells none at all.
+        inodes = status.f_favail if status.f_files else _UNLIMITED
+        return Space(status.f_bavail * status.f_frsize, inodes)
 
-    # folders known: these never block
+    # folders known: these never block, except refresh
 
     @property
     def mailboxes(self) -> int:
         """Number of mailbox folders, as of the last `refresh`. Does not block."""
-        raise NotImplementedError
+        return len(self._folders.mailboxes)
 
     @property
     def domains(self) -> int:
         """Number of foreign domains with a folder, as of the last `refresh`. Does not block."""
-        raise NotImplementedError
+        return len(self._folders.domains)
 
     def has_mailbox(self, folder: str) -> bool:
-        """Whether this mailbox has a folder already. Does not block."""
-        raise NotImplementedError
+        """Whether this mailbox has a folder already; of `domain/local part`, whether the domain has one.
+        Does not block."""
+        return folder.partition("/")[0] in self._folders.mailboxes
 
     def has_domain(self, name: str) -> bool:
         """Whether this foreign domain has a folder already. Does not block."""
-        raise NotImplementedError
+        return name in self._folders.domains
 
     def refresh(self) -> None:
-        """Look what folders there are, if any came or went. Call it about every 30 seconds."""
-        raise NotImplementedError
+        """Look what folders there are, if any came or went. Call it about every 30 seconds. OSError."""
+        self._folders.mailboxes.refresh()
+        self._folders.domains.refresh()
 
     # deliveries
 
     def append(self, delivery: Delivery, text: Text) -> None:
         """Write `delivery.take()` to disk, for a message that is larger than memory wants; one call at a time
-        for one delivery. OSError: it cannot be stored; `abort` it and reply with `failure(error)`."""
-        raise NotImplementedError
+        for one delivery. OSError: it has failed, its outcome says how, and nothing of it is left."""
+        try:
+            self._writing.write(delivery, text)
+        except OSError as error:
+            self._group.fail(delivery, error)
+            raise
 
     def seal(self, delivery: Delivery, text: Text) -> None:
         """The last `append` of a large message: sync its files now, so that no batch waits for it."""
-        raise NotImplementedError
+        try:
+            self._group.seal(delivery, text)
+        except OSError as error:
+            self._group.fail(delivery, error)
+            raise
 
     def commit(self, batch: Sequence[Delivery]) -> None:
         """Make them durable together and set each one's outcome. Never raises OSError."""
-        raise NotImplementedError
+        self._group.commit(batch)
+        for delivery in batch:
+            if len(delivery.ways) > 1 and isinstance(delivery.outcome, Stored):
+                self._records.add(delivery)
 
-    def finish(self, batch: Sequence[Delivery]) -> list[Unfinished]:
-        """After the replies: link what `commit` stored for several places to all of them, and try again
+    def finish(self, batch: Sequence[Delivery] = ()) -> list[Unfinished]:
+        """After the replies: link what was stored for several places to all of them, and try again
         what failed before. What still failed is returned, and stays `pending`."""
-        raise NotImplementedError
+        return self._records.finish()
 
     @property
     def pending(self) -> int:
         """Number of accepted messages not yet linked to all their places. Does not block."""
-        raise NotImplementedError
+        return len(self._records)
 
     def abort(self, delivery: Delivery) -> None:
-        """Remove what was written of a message that will not be committed; nothing to do for most."""
-        raise NotImplementedError
+        """Remove what was written of a message that will not be committed. OSError when some of it stays."""
+        self._writing.remove(delivery)
+
+    def close(self) -> None:
+        """Give the descriptors back that are kept for speed; nothing may be under way."""
+        self._folders.forget()

@@ -101,9 +101,8 @@ class Helpers:
 
     def run(self, job: Callable[[], T], done: Callable[[T | OSError], None]) -> None:
         """Do `job` in a thread, then `done` with its result, or its OSError, in the loop's thread."""
-        self._pool.submit(job).add_done_callback(
-            lambda future: self._post(lambda: done(_result(future)))
-        )
+        future = self._pool.submit(job)
+        future.add_done_callback(lambda future: self._post(lambda: _settle(future, done)))
 
     def close(self) -> None:
         """Finish all jobs. Blocks; the results are with `post` when it returns."""
@@ -115,11 +114,9 @@ def _tell(work: list[Work]) -> None:
         done(delivery)
 
 
-def _result(future: Future[T]) -> T | OSError:
-    try:
-        return future.result()
-    except OSError as error:
-        return error
+def _settle(future: Future[T], done: Callable[[T | OSError], None]) -> None:
+    error = future.exception()
+    done(error if isinstance(error, OSError) else future.result())
 
 
 def _committer_died() -> None:
