@@ -107,6 +107,17 @@ def test_a_full_pipe_drops_and_counts_and_tells_later(tap: Tap, row: Row) -> Non
     assert row.get(LOG_DROPPED) == 4
 
 
+def test_a_pipe_that_was_made_to_block_does_not(row: Row) -> None:
+    reading, writing = os.pipe()
+    log = Log(writing, "receiver", row)
+    for _ in range(400):
+        log.write("INFO", "event", text="x" * 4000)
+        log.flush()
+    assert row.get(LOG_DROPPED) > 0
+    log.close()
+    os.close(reading)
+
+
 def test_without_a_reader_records_are_dropped(row: Row) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -123,6 +123,11 @@ def test_no_record_is_longer_than_one_atomic_write(values: list[str]) -> None:
     parse_record(written)
 
 
+def test_the_mark_itself_always_has_room() -> None:
+    for length in range(1900, 2048):
+        assert len(line(short="x" * length, long="y" * 5000)) <= MOST_OCTETS
+
+
 def test_the_longest_values_are_cut_and_the_others_stay_whole() -> None:
     record = parse_record(line(id="abc", name="x" * 65536, size=5))
     assert (record.text("id"), record.text("size")) == ("abc", "5")
