@@ -14,12 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from .kinds import Kind
+from .tokens import Plain
 
 Default: TypeAlias = Any
 """What a field is set to in its class; to a type checker, whatever its annotation says."""
-Plain: TypeAlias = Any
-"""A value in the form of the file: a bool, a number, a text or a list of texts."""
-
 Applies = Literal["at once", "next session", "restart"]
 AT_ONCE: Applies = "at once"
 NEXT: Applies = "next session"

@@ -20,13 +20,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from pyhocon import ConfigFactory
 
 from .problems import ConfigError, Mark, Problem, Source, fault
 from .source import Reader
-from .tokens import Scalar, Token, Word, tokenize
+from .tokens import Plain, Scalar, Token, Word, tokenize
 
 MOST_DEPTH = 8
 """Groups and lists within one another, and files including one another."""
@@ -56,10 +55,21 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     broken: bool = False
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Plain]:
         """The plain values, as pyhocon reads them."""
         text = plain(self.root)
-        return dict(ConfigFactory.parse_string(text).as_plain_ordered_dict()) if text else {}
+        read_back = ConfigFactory.parse_string(text).as_plain_ordered_dict() if text else {}
+        return dict(_completed(self.root, read_back))
+
+
+def _completed(node: Node, value: Plain) -> Plain:
+    """`value` with the empty strings that pyhocon leaves out of every list."""
+    if isinstance(node.value, dict):
+        return {name: _completed(inner, value[name]) for name, inner in node.value.items()}
+    if isinstance(node.value, list):
+        rest = iter(value)
+        return ["" if inner.value == "" else _completed(inner, next(rest)) for inner in node.value]
+    return value
 
 
 def read(path: Path) -> Document:
@@ -179,13 +189,16 @@ class _Parser:
         if not self._at("{"):
             settings[key] = self._element(named)
             return
+        self._count()
         settings[key] = Node(named, self._head.mark, {})
         self._enclosed(lambda: self._settings(settings[key]))
 
     def _element(self, named: Mark | None = None) -> Node:
-        self._values += 1
-        if self._values > MOST_VALUES:
-            raise fault(self._head.mark, f"more than {MOST_VALUES} values")
+        if self._at("{"):
+            holder: dict[str, Node] = {}
+            self._value(named or self._head.mark, holder, "")
+            return holder[""]
+        self._count()
         mark = self._head.mark
         named = named or mark
         if self._head.kind is Word.STRING:
@@ -196,11 +209,12 @@ class _Parser:
             elements: list[Node] = []
             self._enclosed(lambda: self._elements(elements))
             return Node(named, mark, elements)
-        if self._at("{"):
-            holder: dict[str, Node] = {}
-            self._value(named, holder, "")
-            return holder[""]
         raise self._unexpected("a value")
+
+    def _count(self) -> None:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise fault(self._head.mark, f"more than {MOST_VALUES} values")
 
     def _strings(self) -> str:
         parts = []

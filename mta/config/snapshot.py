@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .declare import Applies, Plain
+from .declare import Applies
 from .problems import mask
 from .schema import KEYS, Settings
+from .tokens import Plain
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any, TypeAlias
 
 from .problems import ConfigError, Mark, Problem, Source, fault
 
 Scalar = str | int | float | bool
+
+Plain: TypeAlias = Any
+"""A value in the form of the file: a scalar, or a list or a dict of such values."""
 
 
 class Word(Enum):
