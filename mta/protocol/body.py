@@ -53,8 +53,8 @@ class Content:
         if self.size > self._limit or not octets:
             return b""
         lines = octets.splitlines()
-        whole = octets.endswith(b"\r\n")
-        if whole:
+        ended = octets.endswith((b"\n", b"\r"))
+        if ended:
             lines.append(b"")
         text = b"\n".join(lines)
         # bytes.splitlines ends lines at CR, LF and CRLF only: if all were CRLF, each has lost one octet.
@@ -62,7 +62,7 @@ class Content:
             self._torn = True
         if self._in_header:
             self._count_hops(text)
-            self._line_start = b"\n" if whole else b""
+            self._line_start = b"\n" if ended else b""
         return text
 
     def _count_hops(self, text: bytes) -> None:

@@ -31,9 +31,9 @@ class Parameter:
 
     def allows(self, value: bytes | None) -> bool:
         """None: given without a value."""
-        if self.value is None or value is None:
-            return self.value is value
-        return self.value.fullmatch(value) is not None
+        if self.value is None:
+            return value is None
+        return value is not None and self.value.fullmatch(value) is not None
 
 
 SIZE: Final = Parameter(

@@ -29,7 +29,6 @@ from typing import Final
 
 from mta.protocol import replies
 from mta.protocol.body import SWALLOW, ChunkedText, DottedText
-from mta.protocol.channel import Channel
 from mta.protocol.events import (
     NEED_DATA,
     PAUSED,
@@ -59,6 +58,7 @@ from mta.protocol.states import (
 )
 from mta.protocol.terms import Terms
 from mta.protocol.verbs import BDAT, DATA, VERBS, Verb, chunk_of, is_offered, possible
+from mta.protocol.wire import Wire
 
 __all__ = ["SmtpServer", "Terms"]
 
@@ -70,7 +70,8 @@ ERROR_WEIGHT: Final = 5
 UNFRAMED: Final = (b"DATA", b"BDAT")
 """What follows these is text, even when the line is spoiled."""
 
-class SmtpServer(Channel):
+
+class SmtpServer(Wire):
     """One session. Per turn the host calls `receive_data`, then `next_event` until NEED_DATA, PAUSED or
     Closed, answering with `reply`, and sends `data_to_send`."""
 

@@ -14,7 +14,7 @@ INPUT_BOUND: Final = 65536
 """Octets that may wait for an answer of the host before it should stop reading."""
 
 
-class Channel:
+class Wire:
     __slots__ = ("_deaf", "_eof", "_input", "_output", "_start", "transcript")
 
     transcript: Transcript | None

@@ -1,0 +1,153 @@
+"""Plays the dialogues of tests/dialogues/smtp: line by line, byte by byte, and all at once where that is allowed.
+
+A file holds sections. `== title` begins one; the number in a title is the item of the checklist it shows. Then:
+
+    with name=value ...    terms and decisions that differ from the usual (host.py); `lockstep`: not all at once
+    C: text                the client sends this line and CRLF; escapes \\r \\n \\t \\xHH \\\\ as in Python
+    C~ text                the same without CRLF
+    S: text                the server answers this line; `...` stands for any rest
+    S* code                the server answers a whole reply of this code, whatever it says
+    X: reason              the session is closed
+    A: from to ... | text  this message has been accepted, text with the same escapes
+
+What is not said by the file must not happen: no other reply, no other message, no other end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mta.protocol import replies
+from tests.protocol.host import TERMS, Host, Message, replies_of
+
+FOLDER = Path(__file__).parent.parent / "dialogues" / "smtp"
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    title: str
+    settings: dict[str, str]
+    lines: tuple[tuple[str, str], ...]
+
+
+def read(path: Path) -> Iterator[Dialogue]:
+    """The sections of one file."""
+    for section in re.split(r"^== ", path.read_text("utf-8"), flags=re.MULTILINE)[1:]:
+        title, *lines = [line for line in section.splitlines() if line.strip() and not line.startswith("#")]
+        settings: dict[str, str] = {}
+        parts: list[tuple[str, str]] = []
+        for line in lines:
+            if line.startswith("with "):
+                settings |= {name: value for name, _, value in (w.partition("=") for w in line[5:].split())}
+            else:
+                assert re.match(r"(C:|C~|S:|S\*|X:|A:)( |$)", line), f"{path.name}: {line}"
+                parts.append((line[:2], line[3:]))
+        yield Dialogue(f"{path.stem}: {title}", settings, tuple(parts))
+
+
+DIALOGUES = [dialogue for path in sorted(FOLDER.glob("*.txt")) for dialogue in read(path)]
+PIPELINED = [dialogue for dialogue in DIALOGUES if "lockstep" not in dialogue.settings]
+
+
+def octets(text: str) -> bytes:
+    """The file's escapes resolved; what is not ASCII is UTF-8."""
+    return re.sub(
+        rb"\\(x[0-9a-f]{2}|.)",
+        lambda found: {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}.get(found[1])
+        or bytes.fromhex(found[1][1:].decode()),
+        text.encode("utf-8"),
+    )
+
+
+def host_for(settings: dict[str, str]) -> Host:
+    """A host as the `with` lines of a dialogue want it."""
+    read: dict[object, Callable[[str], object]] = {bool: lambda value: value == "yes", int: int}
+    terms: Any = {
+        name: read[field.type](settings[name])
+        for name, field in TERMS.__dataclass_fields__.items()
+        if name in settings
+    }
+    assert settings.keys() <= {*terms, "data", "final", "lockstep"}
+    return Host(
+        replace(TERMS, **terms),
+        data=replies.LOCAL_FAULT if "data" in settings else replies.GO_AHEAD,
+        final=replies.NO_SPACE if "final" in settings else replies.queued("id"),
+    )
+
+
+def matches(expected: str, line: str) -> bool:
+    return line.startswith(expected[:-3]) if expected.endswith("...") else line == expected
+
+
+def expect(expectations: list[tuple[str, str]], output: bytes) -> None:
+    """The output is what the S lines say, all of it."""
+    shown = output.decode("ascii")
+    for kind, text in expectations:
+        if kind == "S*":
+            reply = replies_of(output)[0]
+            assert reply[:3].decode() == text, shown
+            output = output[len(reply) :]
+        else:
+            line, _, output = output.partition(b"\r\n")
+            assert matches(text, line.decode("ascii")), f"{line!r} is not {text!r}"
+    assert output == b""
+
+
+def stored(message: Message) -> str:
+    """A message as an A line shows it."""
+    text = message.crlf.decode("latin-1").encode("unicode_escape").decode("ascii")
+    return " ".join([str(message.sender) or "<>", *map(str, message.recipients), "|", text]).rstrip(" ")
+
+
+def check_end(dialogue: Dialogue, host: Host) -> None:
+    """Exactly the messages and the end that the file names."""
+    ends = [text for kind, text in dialogue.lines if kind == "X:"]
+    assert [host.closed] == (ends or [None])
+    assert [stored(message) for message in host.accepted] == [t for kind, t in dialogue.lines if kind == "A:"]
+    for message in host.accepted:
+        assert message.lf == message.crlf.replace(b"\r\n", b"\n")
+
+
+def play(dialogue: Dialogue, say: Callable[[Host, bytes], bytes]) -> None:
+    """In lockstep: what the client says up to the next S line, then what the server answered to it."""
+    host = host_for(dialogue.settings)
+    output = host.output
+    sent = b""
+    expectations: list[tuple[str, str]] = []
+    for kind, text in dialogue.lines:
+        if kind in ("C:", "C~"):
+            if expectations:
+                expect(expectations, output + say(host, sent))
+                sent, output, expectations = b"", b"", []
+            sent += octets(text) + (b"\r\n" if kind == "C:" else b"")
+        elif kind in ("S:", "S*"):
+            expectations.append((kind, text))
+            if not sent and output:
+                expect(expectations, output)
+                output, expectations = b"", []
+    expect(expectations, output + say(host, sent))
+    check_end(dialogue, host)
+
+
+@pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda d: d.title)
+def test_line_by_line(dialogue: Dialogue) -> None:
+    play(dialogue, lambda host, sent: host.say(sent))
+
+
+@pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda d: d.title)
+def test_byte_by_byte(dialogue: Dialogue) -> None:
+    play(dialogue, lambda host, sent: host.say_bytewise(sent))
+
+
+@pytest.mark.parametrize("dialogue", PIPELINED, ids=lambda d: d.title)
+def test_all_at_once(dialogue: Dialogue) -> None:
+    host = host_for(dialogue.settings)
+    host.say(b"".join(octets(t) + (b"\r\n" if kind == "C:" else b"") for kind, t in dialogue.lines if kind[0] == "C"))
+    expect([line for line in dialogue.lines if line[0][0] == "S"], host.output)
+    check_end(dialogue, host)
