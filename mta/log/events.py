@@ -46,11 +46,6 @@ def fault(log: Log, what: str, where: str, error: object) -> None:
     log.write("ERROR", "fault", what=what, where=where, error=error)
 
 
-def crashed(log: Log, error: str, where: str) -> None:
-    """A mistake of ours ends this process: the exception and its traceback."""
-    log.write("ERROR", "crashed", error=error, where=where)
-
-
 def few_descriptors(log: Log, needed: int, limit: int) -> None:
     """The limit of open files is too low for limits.connections."""
     log.write("WARNING", "few_descriptors", needed=needed, limit=limit)

@@ -36,12 +36,6 @@ CATALOGUE: list[tuple[Callable[..., None], dict[str, Any], str, str]] = [
         'fault what=sync where=/mail/user1/new error="[Errno 28] No space left on device"',
     ),
     (
-        events.crashed,
-        {"error": "KeyError('x')", "where": 'File "a.py", line 1\n'},
-        "ERROR",
-        r'''crashed error=KeyError('x') where="File \"a.py\", line 1\n"''',
-    ),
-    (
         events.few_descriptors,
         {"needed": 10_100, "limit": 4096},
         "WARNING",
