@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -70,7 +71,8 @@ def head(bench: Bench) -> str:
     return (
         f"# Bench of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n\n"
         f"{versions}. {servers.processor()}, {servers.file_system(bench.folder)}, "
-        f"Linux {platform.release()}. Medians of {bench.runs}, the servers taking turns.\n"
+        f"Linux {platform.release()}. Medians of {bench.runs}, the servers taking turns. "
+        f"Load average before: {os.getloadavg()[0]:.1f}.\n"
     )
 
 
