@@ -87,11 +87,18 @@ def _row(bench: Bench, servers: Sequence[Server], asked: Asked) -> list[str]:
     for turn in range(bench.runs):
         for server in servers:
             bench.say(f"{load.name}: {server.name}, run {turn + 1}")
-            runs[server.name].append(measure(server, load))
-    medians = {name: median(measured) for name, measured in runs.items()}
+            try:
+                runs[server.name].append(measure(server, load))
+            except RuntimeError as error:  # a server that fails one load is still measured under the others
+                bench.say(f"{server.name} failed: {error}")
+    medians = {name: median(measured) for name, measured in runs.items() if measured}
+    figures = [cell for server in servers for cell in _cells(medians.get(server.name))]
     rates = {name: run.rate for name, run in medians.items()}
-    figures = [text for run in medians.values() for text in (_rate(run.rate), f"{run.cpu * 1000:.2f}")]
     return [load.name, *figures, ratio(rates, "mta", "Postfix"), _asked(asked)]
+
+
+def _cells(run: Run | None) -> tuple[str, str]:
+    return (_rate(run.rate), f"{run.cpu * 1000:.2f}") if run else ("failed", "")
 
 
 def _rate(rate: float) -> str:

@@ -102,7 +102,12 @@ class Server(ABC):
         """End it as its operator would, and wait."""
         assert self._process is not None
         self._process.terminate()
-        self._process.wait(_PATIENCE)
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def _await_greeting(self) -> None:
         end = time.monotonic() + _PATIENCE
