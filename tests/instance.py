@@ -77,8 +77,8 @@ class Instance:
     @contextmanager
     def running(self) -> Iterator[Instance]:
         """From its `started` record to its clean end."""
-        self.start()
         try:
+            self.start()
             yield self
         finally:
             status = self.stop()

@@ -119,7 +119,7 @@ class Server(ABC):
                 with socket.create_connection(("127.0.0.1", self.port), 5) as probe:
                     if probe.recv(3) == b"220":
                         return
-            except ConnectionRefusedError:
+            except ConnectionError:
                 time.sleep(0.02)
         raise RuntimeError(f"{self.name} does not greet on port {self.port}")
 
