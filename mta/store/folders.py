@@ -102,10 +102,10 @@ class Folders:
         self._places: OrderedDict[Way, tuple[Place, float]] = OrderedDict()
         self._unsynced: dict[str, Directory] = {}
         self.root = Directory(system, system.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), "")
-        self.others = self.root.enter_or_make(OTHER_SERVERS)
-        self.tmp = self.others.enter_or_make(".tmp")
-        self.commit = self.others.enter_or_make(".commit")
-        self.error = self.others.enter_or_make(".error")
+        self.others = self._child(self.root, OTHER_SERVERS)
+        self.tmp = self._child(self.others, ".tmp")
+        self.commit = self._child(self.others, ".commit")
+        self.error = self._child(self.others, ".error")
         self.mailboxes = Names(system, self.root)
         self.domains = Names(system, self.others)
 

@@ -126,6 +126,7 @@ class Store:
         for delivery in batch:
             if len(delivery.ways) > 1 and isinstance(delivery.outcome, Stored):
                 self._records.add(delivery)
+            delivery.drafts = []
 
     def finish(self, batch: Sequence[Delivery] = ()) -> list[Unfinished]:
         """After the replies: link what was stored for several places to all of them, and try again
