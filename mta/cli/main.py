@@ -66,8 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     default = ", else ".join(map(str, _DEFAULTS))
     add = parser.add_argument
     add("-f", dest="file", type=Path, metavar="FILE", help=f"the configuration (default: {default})")
-    add("-t", dest="test", action="store_true", help="check the configuration and say what it would do")
-    add("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
+    add("-t", dest="test", action="store_true", help="check the configuration, say what it would do")
+    add(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one setting",
+    )
     add("-V", "--version", action="version", version=f"mta {mta.__version__}")
     add("command", nargs="?", choices=SUBCOMMANDS, metavar="SUBCOMMAND", help=argparse.SUPPRESS)
     add("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)

@@ -48,14 +48,16 @@ def describe(pair: Pair) -> Described:
     # Servers without TLS, and all subcommands, are spared this large module.
     from cryptography import x509
 
-    certificate = x509.load_pem_x509_certificate(pair.certificate.encode())
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        names = [str(name) for name in found.value.get_values_for_type(x509.DNSName)]
-    except x509.ExtensionNotFound:
-        names = []
-    expires = certificate.not_valid_after_utc
-    return Described(names or [certificate.subject.rfc4514_string()], expires.isoformat())
+        certificate = x509.load_pem_x509_certificate(pair.certificate.encode())
+        extensions = [each.value for each in certificate.extensions]
+    except ValueError as error:
+        # OpenSSL has taken it, so it works; only what it says stays unknown.
+        return Described([], f"unknown ({error})")
+    found = [each for each in extensions if isinstance(each, x509.SubjectAlternativeName)]
+    names = [name for each in found for name in each.get_values_for_type(x509.DNSName)]
+    expires = certificate.not_valid_after_utc.isoformat()
+    return Described(names or [certificate.subject.rfc4514_string()], expires)
 
 
 def _text(path: Path) -> str:

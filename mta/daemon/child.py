@@ -1,6 +1,6 @@
 """What runs in a child process: it brings one role to life and speaks with the supervisor for it.
 
-A child is executed as `python -P -m mta.daemon.child NAME MODULE:FACTORY [user=UID:GID] channel=FD
+A child is executed as `python -sP -m mta.daemon.child NAME MODULE:FACTORY [user=UID:GID] channel=FD
 log=FD counters=FD ...` and finds everything it may touch in these inherited descriptors. Whatever else
 it needs arrives on the channel: the configuration, the listeners, the certificate, and the word to stop.
 An end of the channel means that the supervisor is gone, and is the same as being told to stop. Signals
@@ -112,34 +112,39 @@ class Host:
 
     def _configure(self, message: Message, fds: list[int]) -> None:
         offered = [(entry["service"], entry["address"]) for entry in message["listeners"]]
-        removed = self._adopt(dict(zip(offered, fds, strict=True)))
+        before, after = self._listeners, self._adopted(dict(zip(offered, fds, strict=True)))
         try:
             context = _context(message["certificate"])
-            self._role.configure(Snapshot.from_json(message["snapshot"]), self._listeners, context)
+            self._role.configure(Snapshot.from_json(message["snapshot"]), after, context)
         except OSError as error:
             self._channel.send({"type": "failed", "serial": message["serial"], "text": str(error)})
+            _close_others(after, before)
         else:
             self._channel.send({"type": "acknowledge", "serial": message["serial"]})
-        for listener in removed:
-            listener.close()
+            self._listeners = after
+            _close_others(before, after)
 
-    def _adopt(self, offered: Mapping[ListenerKey, int]) -> list[socket.socket]:
-        """Take over the new listeners, drop the duplicates of known ones; returns those no longer wanted.
-
-        The wanted ones keep their sockets, since the role's loop is watching their numbers."""
-        known = self._listeners
-        self._listeners = {}
+    def _adopted(self, offered: Mapping[ListenerKey, int]) -> dict[ListenerKey, socket.socket]:
+        """The listeners offered, as sockets. Of those we have the duplicates are closed and ours kept, since
+        the role's loop is watching their numbers."""
+        adopted = {}
         for key, fd in offered.items():
-            if key in known:
+            if key in self._listeners:
                 os.close(fd)
-                self._listeners[key] = known.pop(key)
+                adopted[key] = self._listeners[key]
             else:
-                self._listeners[key] = socket.socket(fileno=fd)
-        return list(known.values())
+                adopted[key] = socket.socket(fileno=fd)
+        return adopted
 
     def _request(self, message: Message, _fds: list[int]) -> None:
         answer = self._role.request(message["request"])
         self._channel.send({"type": "answer", "number": message["number"], "answer": answer})
+
+
+def _close_others(listeners: Listeners, wanted: Listeners) -> None:
+    for key, listener in listeners.items():
+        if key not in wanted:
+            listener.close()
 
 
 def _context(pair: Mapping[str, str] | None) -> ssl.SSLContext | None:

@@ -67,7 +67,7 @@ def spawn(kind: Kind, descriptors: Mapping[str, int], user: User | None) -> subp
         rights = {"user": user.uid, "group": user.gid, "extra_groups": [user.gid]}
     try:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "mta.daemon.child", kind.name, kind.factory, *words],
+            [sys.executable, "-sP", "-m", "mta.daemon.child", kind.name, kind.factory, *words],
             stdin=subprocess.DEVNULL,
             pass_fds=tuple(descriptors.values()),
             env=environment(),
@@ -77,7 +77,9 @@ def spawn(kind: Kind, descriptors: Mapping[str, int], user: User | None) -> subp
         )
     except (OSError, subprocess.SubprocessError) as error:
         status = NOT_PERMITTED if isinstance(error, PermissionError) else TEMPORARY
-        raise CannotStart(status, f"the {kind.name} cannot be executed: {error}") from error
+        whom = f" as {user.name}" if user else ""
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CannotStart(status, f"the {kind.name} cannot be executed{whom}: {why}") from error
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ class Notifier:
         self.interval = interval
         # "@name" is the abstract name space, which the kernel spells with a leading zero octet.
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str]) -> Notifier:
@@ -53,5 +52,6 @@ class Notifier:
         if not self._address:
             return
         # A manager that is away or slow is its own affair: mail goes on.
-        with suppress(BlockingIOError, ConnectionRefusedError, FileNotFoundError):
-            self._socket.sendto("\n".join(words).encode(), self._address)
+        away = suppress(BlockingIOError, ConnectionRefusedError, FileNotFoundError)
+        with away, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as line:
+            line.sendto("\n".join(words).encode(), self._address)

@@ -53,12 +53,19 @@ def own_folder(path: Path, user: User | None, mode: int = 0o700) -> None:
         raise _refused(path, error) from error
 
 
+def make_room(path: Path, user: User | None) -> None:
+    """Make the folder for a file that will be there, and give it to the user.
+
+    One that exists may be shared with others (/run, /var/log), and stays whose it is. Raises CannotStart."""
+    if not path.parent.exists():
+        own_folder(path.parent, user, 0o750)
+
+
 def own_file(path: Path, user: User, mode: int = 0o640) -> None:
     """Make the file if it is missing, and its folder, and let it belong to the user when it is root's.
 
-    A folder that exists may be shared with others (/var/log), and keeps its owner. Raises CannotStart."""
-    if not path.parent.exists():
-        own_folder(path.parent, user, 0o750)
+    Raises CannotStart."""
+    make_room(path, user)
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode))
         _give(path, user)
@@ -71,8 +78,9 @@ def _give(path: Path, user: User, flags: int = 0) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | flags)
     try:
         now = os.fstat(fd)
-        # A file with a second name may be somebody else's, put here to be given away.
-        if now.st_uid == 0 and (stat.S_ISDIR(now.st_mode) or now.st_nlink == 1):
+        # A file with a second name may be somebody else's, put here to be given away; a device is.
+        ours = stat.S_ISDIR(now.st_mode) or (stat.S_ISREG(now.st_mode) and now.st_nlink == 1)
+        if ours and now.st_uid == 0:
             os.fchown(fd, user.uid, user.gid)
     finally:
         os.close(fd)

@@ -16,7 +16,7 @@ from mta.daemon import activation
 from mta.daemon.children import Kind
 from mta.daemon.listeners import Listeners
 from mta.daemon.lock import lock_tree
-from mta.daemon.privileges import User, own_folder, raise_descriptor_limit, whom_to_become
+from mta.daemon.privileges import User, make_room, own_folder, raise_descriptor_limit, whom_to_become
 from mta.daemon.reload import InForce, Source
 from mta.log.log import open_pipe
 
@@ -52,7 +52,7 @@ def prepare(source: Source) -> Ground:
     most_descriptors = raise_descriptor_limit()
     user = whom_to_become(settings.application.user)
     own_folder(settings.application.maildir.path, user)
-    own_folder(settings.application.socket.parent, user, 0o750)
+    make_room(settings.application.socket, user)
     lock = lock_tree(settings.application.maildir.path)
     in_force = InForce(source, snapshot, Listeners(activation.inherited(os.environ)), user)
     log_read, log_write = open_pipe()

@@ -1,5 +1,4 @@
-"""The supervisor: it keeps the children running, tells them the configuration, and does what it is asked
-to.
+"""The supervisor: it keeps the children running, tells them the configuration, and does as it is asked.
 
 It asks nothing of the mail itself, so that it has little reason to fail. Requests come from signals, from
 the folders being watched, from the local socket and from the service manager; each ends in one of four
@@ -39,8 +38,7 @@ _PULSE = 10.0
 
 
 class Supervisor:
-    """The server as a whole, from its children's first breath to their last. It is the `Parent` of them
-    all."""
+    """The server as a whole, from its children's first breath to their last; the `Parent` of them all."""
 
     def __init__(self, ground: Ground, notifier: Notifier, workers: Sequence[Kind]) -> None:
         self._ground = ground
@@ -147,8 +145,9 @@ class Supervisor:
 
     def _reload_unasked(self) -> None:
         """For signals and saves: the log hears how it went."""
-        self._reload()
-        self._settle()
+        if self._stage != "ending":
+            self._reload()
+            self._settle()
 
     def _reload_for(self, reply: Reply) -> None:
         outcome = self._reload()
@@ -224,8 +223,7 @@ class Supervisor:
         self._settle()
 
     def died(self, child: Child, end: End) -> None:
-        """Count its gauges no more; during a start its death is ours, and at the end it is what we wait
-        for."""
+        """Forget what it held open. In a start its death is ours; at the end it is what we wait for."""
         self._ground.counters.clear_gauges(child.name)
         self._turns.pop(child.name, None)
         if end.pause is not None:
@@ -258,7 +256,8 @@ class Supervisor:
         if self._in_force.pair is not None:
             self._tell_certificate(self._in_force.pair)
         for service, address in self._in_force.listening.unclaimed():
-            events.fault(self._log, "socket activation", f"{service}={address}", "no such listener configured")
+            where = f"{service}={address}"
+            events.fault(self._log, "socket activation", where, "no such listener is configured")
         self._tell_manager()
 
     def _tell_manager(self) -> None:

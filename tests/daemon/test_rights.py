@@ -1,0 +1,136 @@
+"""Started as root: the supervisor alone stays root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import needs
+from tests.daemon.conftest import Maker
+from tests.daemon.manager import Manager
+from tests.daemon.supervised import MODULES, Supervised
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
+
+NOBODY = pwd.getpwnam("nobody")
+AS_USER = ("--set", "application.user=nobody")
+
+
+def status_of(pid: int) -> dict[str, list[str]]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
+
+
+@pytest.fixture
+def reachable(tmp_path: Path) -> None:
+    """Let others through to the folders of this test, as they would be below /var."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_mode & 0o001 == 0:
+            folder.chmod(0o711)
+
+
+@pytest.fixture
+def python(reachable: None) -> str:
+    """An interpreter that others may execute, and find our modules with; ours may lie in root's home."""
+    for each in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
+        if can_run(each):
+            return each
+    pytest.skip("user nobody can run no Python here that finds our modules")
+
+
+def can_run(python: str) -> bool:
+    """Whether user nobody can run it, and find our modules."""
+    words = [python, "-P", "-c", "import mta.config.schema"]
+    environment = {**os.environ, **MODULES}
+    try:
+        subprocess.run(
+            words, env=environment, user="nobody", extra_groups=[], capture_output=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+@pytest.fixture
+def dropped(make: Maker, python: str) -> Supervised:
+    server = make(more=AS_USER, python=python)
+    server.start()
+    return server
+
+
+def test_children_are_the_user_and_nothing_else(dropped: Supervised) -> None:
+    processes = dropped.processes()
+    assert status_of(processes.pop("supervisor"))["Uid"] == ["0"] * 4
+    for pid in processes.values():
+        status = status_of(pid)
+        assert status["Uid"] == [str(NOBODY.pw_uid)] * 4
+        assert status["Gid"] == [str(NOBODY.pw_gid)] * 4
+        assert status["Groups"] == [str(NOBODY.pw_gid)]
+        assert {int(status[each][0], 16) for each in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+        assert status["NoNewPrivs"] == ["1"]
+
+
+def test_a_child_has_no_descriptors_but_its_own(dropped: Supervised) -> None:
+    fds = Path(f"/proc/{dropped.processes()['receiver']}/fd")
+    targets = {os.readlink(each) for each in fds.iterdir() if int(each.name) > 2}
+    files = {target for target in targets if target.startswith("/")}
+    assert files == {str(dropped.maildir / ".lock"), "/memfd:mta-counters (deleted)"}
+
+
+def test_the_folders_become_the_users(make: Maker, python: str, manager: Manager, tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    places = {
+        "application.maildir.path": var / "maildir",
+        "application.log.path": var / "log" / "mta.log",
+        "application.socket": var / "run" / "sock",
+    }
+    words = [word for key, path in places.items() for word in ("--set", f"{key}={path}")]
+    server = make(more=(*AS_USER, *words), environment={"NOTIFY_SOCKET": str(manager.path)}, python=python)
+    server.spawn()
+    manager.hear_until("READY")
+    assert server.stop() == 0
+    for path in (
+        var / "maildir",
+        var / "maildir" / ".lock",
+        var / "log",
+        var / "log" / "mta.log",
+        var / "run",
+    ):
+        assert path.stat().st_uid == (0 if path.name == ".lock" else NOBODY.pw_uid), path
+    assert var.stat().st_uid == 0
+
+
+def test_the_local_socket_hears_root_and_the_user_only(dropped: Supervised) -> None:
+    setpriv = needs("setpriv")
+    path = dropped.configuration.parent.parent / "mta.sock"
+    assert (path.stat().st_mode & 0o777, path.stat().st_uid) == (0o600, NOBODY.pw_uid)
+    for user, status in (("nobody", 0), ("daemon", 77)):
+        prefix = (setpriv, f"--reuid={user}", "--clear-groups", "--")
+        assert dropped.run("config", prefix=prefix).returncode == status
+
+
+def test_rights_that_cannot_be_given_up_end_the_start(make: Maker, reachable: None) -> None:
+    prefix = (needs("setpriv"), "--bounding-set=-setuid,-setgid", "--inh-caps=-setuid,-setgid", "--")
+    server = make(more=AS_USER, prefix=prefix)
+    server.spawn()
+    assert server.wait() == 77
+    assert server.output() == "mta: the logger cannot be executed as nobody: Operation not permitted\n"
+
+
+def test_a_user_that_does_not_exist(make: Maker) -> None:
+    server = make(more=("--set", "application.user=no-such-user"))
+    server.spawn()
+    assert server.wait() == 78
+    assert "there is no user no-such-user" in server.output()
+
+
+def test_a_tree_that_is_not_ours(make: Maker, python: str) -> None:
+    server = make(python=python, prefix=(needs("setpriv"), "--reuid=nobody", "--clear-groups", "--"))
+    server.spawn()
+    assert server.wait() == 77
+    assert f"mta: {server.maildir}/.lock: cannot be opened: Permission denied" in server.output()
