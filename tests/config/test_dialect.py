@@ -10,7 +10,7 @@ from typing import Any
 
 import libconf
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.config.dialect import MOST_DEPTH, MOST_VALUES, Document, parse, read
@@ -78,18 +78,21 @@ def depth(value: Plain) -> int:
     return max(map(depth, inner), default=0) + 1
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, values, max_size=4).filter(lambda tree: depth(tree) <= MOST_DEPTH))
 def test_whatever_libconf_writes_is_read_alike(tree: dict[str, Any]) -> None:
     text = libconf.dumps(tree)
     assert lists(document(text).values()) == lists(libconf.loads(text))
 
 
+@settings(deadline=None)
 @given(texts)
 def test_any_text_at_all_ends_in_a_document(text: str) -> None:
     read_here = document(text)
     assert read_here.broken == any("set twice" not in each.text for each in read_here.problems)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(FULL)))
 def test_a_half_written_file_never_raises(length: int) -> None:
     read_here = document(FULL[:length])

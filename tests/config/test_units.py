@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.config.problems import mask
@@ -41,12 +41,14 @@ def test_what_is_no_duration(text: str) -> None:
         parse_duration(text)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**11))
 def test_durations_go_round(milliseconds: int) -> None:
     seconds = milliseconds / 1000
     assert parse_duration(show_duration(seconds)) == seconds
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**14))
 def test_sizes_go_round(octets: int) -> None:
     assert parse_size(show_size(octets)) == octets

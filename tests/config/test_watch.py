@@ -10,8 +10,9 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
+from watchdog.events import FileClosedEvent, FileCreatedEvent
 
-from mta.config.watch import Watcher, trail
+from mta.config.watch import Watcher, _Handler, trail
 
 PATIENCE = 20
 """Seconds until a callback that does not come is a failure."""
@@ -103,20 +104,42 @@ def test_a_burst_is_one_callback(watch: Watch, conf: Path, pokes: Pokes) -> None
     assert pokes.count == 2
 
 
-def test_other_files_and_unfinished_ones_are_no_save(
-    watch: Watch, conf: Path, tmp_path: Path, pokes: Pokes
-) -> None:
-    awaited = tmp_path / "later.conf"
-    watch(conf, awaited)
-    (tmp_path / "other").write_text("x")
+def test_other_files_are_no_save(watch: Watch, conf: Path, tmp_path: Path, pokes: Pokes) -> None:
+    """A second watcher, slower to call back, tells when the first would have."""
+    other = tmp_path / "other"
+    later = Pokes()
+    watch(conf)
+    slower = Watcher([other], later, 0.5)
+    other.write_text("x")
     conf.read_text()
-    with awaited.open("w") as file:
-        file.write("half")
-        file.flush()
-        replace(tmp_path / "other", "y")
-        assert pokes.count == 0
+    later.wait()
+    slower.stop()
+    assert pokes.count == 0
+
+
+def test_a_new_file_is_no_save_before_it_is_closed(conf: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+    handler = _Handler(seen.append)
+    handler.dispatch(FileCreatedEvent(str(conf)))
+    assert seen == []
+    handler.dispatch(FileClosedEvent(str(conf)))
+    link = tmp_path / "link"
+    link.symlink_to(conf)
+    handler.dispatch(FileCreatedEvent(str(link)))
+    assert seen == [str(conf), str(link)]
+
+
+def test_a_folder_that_took_the_place_of_another_is_watched_anew(
+    watch: Watch, tmp_path: Path, pokes: Pokes
+) -> None:
+    path = tmp_path / "tls" / "cert.pem"
+    path.parent.mkdir()
+    watcher = watch(path)
+    path.parent.rename(tmp_path / "tls.old")
+    path.parent.mkdir()
+    watcher.follow([path])
+    path.write_text("new")
     pokes.wait()
-    assert pokes.count == 1
 
 
 def test_a_deleted_file_is_told_and_its_return_too(watch: Watch, conf: Path, pokes: Pokes) -> None:
