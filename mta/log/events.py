@@ -126,20 +126,24 @@ def accepted(
         "INFO",
         "accepted",
         {
-            "id": id, "session": session, "peer": peer, "sender": sender, "recipients": first,
-            "size": size, "seconds": seconds, "tls": tls, "login": login,
+            "id": id,
+            "session": session,
+            "peer": peer,
+            "sender": sender,
+            "recipients": first,
+            "size": size,
+            "seconds": seconds,
+            "tls": tls,
+            "login": login,
         },
     )
     for portion in others:
         log.write("INFO", "recipients", id=id, session=session, recipients=portion)
 
 
-def rejected(
-    log: Log, session: str, peer: str, command: str | bytes, argument: str | bytes, reply: str | bytes
-) -> None:
-    """A command, or the message itself (`.`), was answered with 4xx or 5xx."""
-    line = _concealed(b" ".join(filter(None, map(_octets, (command, argument)))))
-    log.write("INFO", "rejected", session=session, peer=peer, command=line, reply=reply)
+def rejected(log: Log, session: str, peer: str, command: bytes, reply: str | bytes) -> None:
+    """A command line, or the message itself (`.`), was answered with 4xx or 5xx."""
+    log.write("INFO", "rejected", session=session, peer=peer, command=_concealed(command), reply=reply)
 
 
 def closed(log: Log, session: str, reason: str, seconds: float, messages: int = 0) -> None:

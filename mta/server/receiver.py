@@ -25,7 +25,7 @@ from mta.server.memory import Memory
 from mta.server.policy import Policy, client_address
 from mta.server.smtp import Client, Desk, Rules, SmtpHost
 from mta.server.trace import TraceWriter
-from mta.store import Committer, Helpers, Space, Store, Unfinished
+from mta.store import Committer, Helpers, Recovery, Space, Store, Unfinished
 
 SERVICES: Final = frozenset({"smtp"})
 """The services of the configuration that this role serves."""
@@ -104,21 +104,16 @@ class Receiver:
     # the start
 
     def _open(self, settings: Settings) -> Desk:
-        store = Store(
-            settings.application.maildir.path, host=settings.hostname, sync=settings.application.maildir.sync
-        )
-        recovery = store.open()
-        if recovery.finished:
-            tell.recovered(self._log, "messages linked to all their places", len(recovery.finished))
-        for broken in recovery.broken:
-            tell.set_aside(self._log, broken.id, broken.text)
-        self._unfinished(recovery.unfinished)
+        maildir, host = settings.application.maildir, settings.hostname
+        committer = Committer(self._loop, maildir.path, host=host, sync=maildir.sync, report=self._unfinished)
+        store = Store(maildir.path, host=host, sync=maildir.sync)
+        self._tell_recovery(committer.recovery)
         desk = Desk(
             loop=self._loop,
             log=self._log,
             row=self._row,
             store=store,
-            committer=Committer(store, self._loop.post, self._unfinished),
+            committer=committer,
             helpers=Helpers(_HELPERS, self._loop.post),
             memory=self._memory,
             space=store.free(),
@@ -128,6 +123,13 @@ class Receiver:
         desk.helpers.run(store.clean, self._cleaned)
         self._loop.call_later(_CLOCK, self._tick)
         return desk
+
+    def _tell_recovery(self, recovery: Recovery) -> None:
+        if recovery.finished:
+            tell.recovered(self._log, "messages linked to all their places", len(recovery.finished))
+        for broken in recovery.broken:
+            tell.set_aside(self._log, broken.id, broken.text)
+        self._unfinished(recovery.unfinished)
 
     def _cleaned(self, result: int | OSError) -> None:
         if isinstance(result, OSError):

@@ -323,8 +323,10 @@ class SmtpHost:
         assert self.connection is not None
         self._release()
         if isinstance(delivery.outcome, Failed):
+            self._remove(delivery)
             self.session.reply(self._lament(delivery, delivery.outcome))
         else:
+            self._desk.store.note_stored(delivery)
             self._count(delivery)
             self.session.reply(queued(delivery.envelope.id))
         self.connection.resume()
@@ -338,7 +340,7 @@ class SmtpHost:
         self.accepted += 1
         envelope, desk = delivery.envelope, self._desk
         desk.row.add(MESSAGES_ACCEPTED)
-        desk.row.add(OCTETS_ACCEPTED, delivery.octets)
+        desk.row.add(OCTETS_ACCEPTED, delivery.wire_size)
         desk.row.add(RECIPIENTS_ACCEPTED, len(envelope.recipients))
         tell.accepted(
             desk.log,
@@ -347,7 +349,7 @@ class SmtpHost:
             self.client.peer,
             envelope.sender,
             [recipient.address for recipient in envelope.recipients],
-            delivery.octets,
+            delivery.wire_size,
             desk.loop.clock() - self.began,
             self._tls.version if self._tls else None,
         )
@@ -357,7 +359,7 @@ class SmtpHost:
 
     def _rejected(self, command: bytes, reply: Reply) -> None:
         self._desk.row.add(REJECTS)
-        tell.rejected(self._desk.log, self.session_id, self.client.peer, command, b"", reply.text)
+        tell.rejected(self._desk.log, self.session_id, self.client.peer, command, reply.text)
 
     # TLS
 
@@ -387,6 +389,9 @@ class SmtpHost:
         if delivery is None:
             return
         self._release()
+        self._remove(delivery)
+
+    def _remove(self, delivery: Delivery) -> None:
         if self._on_disk:
             self._desk.helpers.run(partial(self._desk.store.abort, delivery), self._aborted)
 

@@ -1,13 +1,15 @@
 """Durable mail: Maildirs, letters, and the threads that wait for the disk."""
 
+from mta.store.committer import Committer, CommitterDied
 from mta.store.delivery import Delivery, Failed, Outcome, Reason, Stored, Text, failure
 from mta.store.envelope import Domain, Envelope, Mailbox, Recipient, Way
 from mta.store.records import Recovery, Unfinished
 from mta.store.store import Space, Store
-from mta.store.threads import Committer, Helpers
+from mta.store.threads import Helpers
 
 __all__ = [
     "Committer",
+    "CommitterDied",
     "Delivery",
     "Domain",
     "Envelope",

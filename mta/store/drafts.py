@@ -25,16 +25,18 @@ class Draft:
 
     __slots__ = ("_fd", "_system", "directory", "name", "octets", "started", "synced")
 
-    def __init__(self, system: System, directory: Directory, name: str) -> None:
-        """Make the file, empty."""
+    def __init__(self, system: System, directory: Directory, name: str, sealed: int | None = None) -> None:
+        """Make the file, empty; or take over one of so many octets that another process has sealed."""
         self._system = system
         self.directory = directory
         self.name = name
-        self.octets = 0
+        self.octets = sealed or 0
         self.started = 0
         """Octets the disk has been told to begin with."""
-        self.synced = False
-        self._fd: int | None = system.open(name, _FLAGS, _MODE, dir_fd=directory.fd)
+        self.synced = sealed is not None
+        self._fd: int | None = None
+        if sealed is None:
+            self._fd = system.open(name, _FLAGS, _MODE, dir_fd=directory.fd)
 
     def write(self, parts: Sequence[bytes]) -> None:
         """Append all of it."""

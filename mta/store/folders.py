@@ -17,6 +17,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -121,6 +122,14 @@ class Folders:
                 place = self._open(way)
             self._keep(way, place, now + _TRUSTED_SECONDS)
             return place
+
+    def know(self, ways: Iterable[Way]) -> None:
+        """Somebody else has delivered there, so the folders exist. Does not block."""
+        for way in ways:
+            if isinstance(way, Domain):
+                self.domains.add(way.name)
+            else:
+                self.mailboxes.add(way.folder.partition("/")[0])
 
     def maildir(self, way: Mailbox) -> Directory:
         """The folder of a mailbox, opened for this once, made when it is missing."""

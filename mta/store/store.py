@@ -9,14 +9,16 @@ Everything here may block and belongs into a thread of `threads`, except where a
 
 from __future__ import annotations
 
+import fcntl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mta.store.clean import Cleaning
 from mta.store.commit import GroupCommit
-from mta.store.delivery import Delivery, Stored, Text
+from mta.store.delivery import Delivery, Stored, Text, failure
 from mta.store.folders import Folders
 from mta.store.records import Records, Recovery, Unfinished
 from mta.store.syncing import Syncing
@@ -57,6 +59,13 @@ class Store:
         self._writing = Writing(self._system, self._folders, host=host, writer=writer)
         self._group = GroupCommit(self._folders, self._writing, syncing)
         self._records = Records(self._system, self._folders, self._writing, syncing)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only one who commits to this tree; waits for one that is still at it. OSError."""
+        turn = self._folders.commit.again()
+        fcntl.flock(turn.fd, fcntl.LOCK_EX)
+        yield
 
     def open(self) -> Recovery:
         """Finish what a crash interrupted. Once, at start, under the tree's lock; OSError when even looking
@@ -137,6 +146,19 @@ class Store:
     def pending(self) -> int:
         """Number of accepted messages not yet linked to all their places. Does not block."""
         return len(self._records)
+
+    def adopt(self, delivery: Delivery, files: Sequence[tuple[str, int]]) -> None:
+        """Take over a delivery that another process has sealed, with the names and octets of its files. Never
+        raises OSError: what is wrong becomes the outcome."""
+        try:
+            self._writing.adopt(delivery, files)
+        except OSError as error:
+            delivery.outcome = failure(error)
+
+    def note_stored(self, delivery: Delivery) -> None:
+        """The committer has stored it: its files are no longer ours, its folders exist. Does not block."""
+        self._writing.under_way.discard(delivery.envelope.id)
+        self._folders.know(delivery.ways)
 
     def abort(self, delivery: Delivery) -> None:
         """Remove what was written of a message that will not be committed. OSError when some of it stays."""

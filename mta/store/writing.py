@@ -28,9 +28,16 @@ class Form(Draft):
 
     __slots__ = ("target",)
 
-    def __init__(self, system: System, directory: Directory, name: str, target: Directory) -> None:
+    def __init__(
+        self,
+        system: System,
+        directory: Directory,
+        name: str,
+        target: Directory,
+        sealed: int | None = None,
+    ) -> None:
         """`target` is the folder it is published in."""
-        super().__init__(system, directory, name)
+        super().__init__(system, directory, name, sealed)
         self.target = target
 
     @abstractmethod
@@ -117,6 +124,12 @@ class Writing:
         else:
             self._begin(delivery, text)
 
+    def adopt(self, delivery: Delivery, files: Sequence[tuple[str, int]]) -> None:
+        """Take over the files, by name and octets, that another process has sealed for it. OSError."""
+        delivery.sealed = True
+        for (name, octets), (form, tmp, target) in zip(files, self._kinds(delivery), strict=True):
+            delivery.drafts.append(form(self._system, tmp, name, target, octets))
+
     def remove(self, delivery: Delivery) -> None:
         """Leave nothing of a delivery, wherever its files are by now. OSError after all were tried."""
         drafts, delivery.drafts = delivery.drafts, []
@@ -165,6 +178,17 @@ class Writing:
         yield LetterForm(self._system, tmp, self.draft_name(delivery.envelope), self._folders.commit)
         if delivery.in_maildir:
             yield MaildirForm(self._system, tmp, self.draft_name(delivery.envelope, ".mail"), tmp)
+
+    def _kinds(self, delivery: Delivery) -> Iterator[tuple[type[Form], Directory, Directory]]:
+        """For each file of a delivery its form, the folder where it is written and the one it is for."""
+        if len(delivery.ways) == 1:
+            place = self._folders.place(delivery.ways[0])
+            yield MaildirForm if delivery.in_maildir else LetterForm, place.tmp, place.home
+            return
+        tmp = self._folders.tmp
+        yield LetterForm, tmp, self._folders.commit
+        if delivery.in_maildir:
+            yield MaildirForm, tmp, tmp
 
     def _only_form(self, envelope: Envelope, way: Way) -> Form:
         form = MaildirForm if isinstance(way, Mailbox) else LetterForm
