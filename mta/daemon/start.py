@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from mta.counters import Counters
 from mta.daemon import activation
-from mta.daemon.children import Kind
 from mta.daemon.listeners import Listeners
 from mta.daemon.lock import lock_tree
 from mta.daemon.privileges import User, make_room, own_folder, raise_descriptor_limit, whom_to_become
 from mta.daemon.reload import InForce, Source
+from mta.daemon.spawn import Kind
 from mta.log.log import open_pipe
 
 LOGGER = Kind("logger", "mta.log.logger:Logger")

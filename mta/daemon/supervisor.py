@@ -23,11 +23,12 @@ from mta.config.declare import RESTART
 from mta.config.watch import Watcher
 from mta.counters import TURNS
 from mta.daemon.certificates import Pair, describe
-from mta.daemon.children import Child, End, Kind
+from mta.daemon.children import Child, End
 from mta.daemon.errors import CONFIGURATION, NOT_PERMITTED, TEMPORARY, USAGE, CannotStart
 from mta.daemon.local import LocalServer, Message, Reply
 from mta.daemon.notify import Notifier
 from mta.daemon.reload import Outcome, needed_descriptors
+from mta.daemon.spawn import Kind
 from mta.daemon.start import LOGGER, Ground
 from mta.log import events
 from mta.log.log import Log

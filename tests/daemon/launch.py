@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from mta.cli.main import main
 from mta.daemon import serve
-from mta.daemon.children import Kind
+from mta.daemon.spawn import Kind
 
 if __name__ == "__main__":
     role, *words = sys.argv[1:]
