@@ -40,9 +40,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--servers",
         nargs="+",
         metavar="NAME",
-        default=[peer.name for peer in servers.ALL],
+        default=[peer.name for peer in servers.USUAL],
         choices=[peer.name for peer in servers.ALL],
-        help="only these servers: %(choices)s",
+        help="of %(choices)s (default: all but the last)",
     )
     parser.add_argument(
         "--folder",

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -166,6 +166,7 @@ class Mta(Server):
     """Ours."""
 
     name = "mta"
+    settings: ClassVar[Sequence[str]] = ()
 
     @classmethod
     def missing(cls) -> str:
@@ -181,7 +182,14 @@ class Mta(Server):
     def prepare(self) -> list[str]:
         configuration = self.fill("mta.conf", self.folder / "mta.conf")
         start = "import sys; from mta.cli.main import main; sys.exit(main())"
-        return [sys.executable, "-c", start, "-f", str(configuration)]
+        return [sys.executable, "-c", start, "-f", str(configuration), *self.settings]
+
+
+class MtaByFile(Mta):
+    """Ours, syncing each file by itself: better than a sync of all where others write to the same disk."""
+
+    name = "mta-file"
+    settings = ("--set", "application.maildir.sync=file")
 
 
 class Postfix(Server):
@@ -248,7 +256,8 @@ class Aiosmtpd(Server):
         return [sys.executable, str(HERE / "peers" / "aiosmtpd_maildir.py"), str(self.port), str(self.mail)]
 
 
-ALL: tuple[type[Server], ...] = (Mta, Postfix, Aiosmtpd)
+USUAL: tuple[type[Server], ...] = (Mta, Postfix, Aiosmtpd)
+ALL: tuple[type[Server], ...] = (*USUAL, MtaByFile)
 
 
 def file_system(folder: Path) -> str:
