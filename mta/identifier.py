@@ -17,6 +17,7 @@ LENGTH = 20
 PATTERN = re.compile(r"[0-9a-z]{20}")
 """What a reader accepts as an identifier: a little more than `Identifiers` writes."""
 
+_TIME = re.compile(r"[0-9a-v]{8}")
 _EPOCH_MS = 1_577_836_800_000
 """2020-01-01: forty bits of milliseconds from there last until 2054, and then start over."""
 
@@ -38,3 +39,12 @@ class Identifiers:
         bits = (milliseconds & 0xFFFFFFFFFF) << 60 | serial << 40 | int.from_bytes(os.urandom(5), "big")
         # 100 bits are exactly twenty characters of five; the encoder wants whole groups of forty.
         return b32hexencode((bits << 20).to_bytes(15, "big"))[:LENGTH].decode().lower()
+
+
+def made_at(identifier: str) -> float | None:
+    """When `identifier` was made (epoch seconds); None when `Identifiers` did not make it.
+
+    A name that somebody else gave may tell any time."""
+    if _TIME.match(identifier) is None:
+        return None
+    return (int(identifier[:8], 32) + _EPOCH_MS) / 1000
