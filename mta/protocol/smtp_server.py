@@ -239,7 +239,7 @@ class SmtpServer(Wire):
     def _await_line(self) -> Event | None:
         """No CRLF yet. Nothing is done before it comes, unless it will not come or nothing good would."""
         if begins_tls(self._input, self._start):
-            self._cut_off(replies.WRONG_PROTOCOL, "TLS hello in clear")
+            self._cut_off(replies.WRONG_PROTOCOL, "not SMTP")
         elif len(self._input) - self._start >= LINE_BOUND:
             self._cut_off(replies.LINE_TOO_LONG, "endless line")
         else:

@@ -57,12 +57,12 @@ class Wire:
         if end < 0:
             return None
         line = self._input[self._start : end]
-        self._advance(end + 2)
+        self._read_up_to(end + 2)
         return line
 
     def _take_octets(self, most: int) -> bytes:
         octets = self._input[self._start : self._start + most]
-        self._advance(self._start + len(octets))
+        self._read_up_to(self._start + len(octets))
         return octets
 
     def _take_all(self) -> bytes:
@@ -71,7 +71,7 @@ class Wire:
         self._start = 0
         return octets
 
-    def _advance(self, position: int) -> None:
+    def _read_up_to(self, position: int) -> None:
         if position == len(self._input):
             self._input = b""
             position = 0

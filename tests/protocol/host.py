@@ -1,13 +1,14 @@
 """A host for sessions under test: a small town with one domain.
 
-example.org is ours; `nobody` does not live there; anything elsewhere is relaying, which only trusted clients may
-ask for. Everything that happened is written down.
+example.org is ours; `nobody` does not live there; anything elsewhere is relaying, which only trusted
+clients may ask for. Everything that happened is written down.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from mta.protocol import replies
 from mta.protocol.address import Address
@@ -120,7 +121,9 @@ class Host:
             case Data():
                 return self.data
             case Verify(address):
-                return replies.NO_SUCH_USER if address.local == "nobody" else Reply(250, "2.1.5", f"<{address}>")
+                return (
+                    replies.NO_SUCH_USER if address.local == "nobody" else Reply(250, "2.1.5", f"<{address}>")
+                )
             case StartTls():
                 return replies.READY_FOR_TLS
         raise AssertionError(event)
@@ -179,4 +182,4 @@ def codes(output: bytes) -> list[int]:
 def chunked(octets: bytes, cuts: Iterable[int]) -> list[bytes]:
     """`octets` cut at these places."""
     places = sorted({0, len(octets), *(cut for cut in cuts if cut < len(octets))})
-    return [octets[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [octets[a:b] for a, b in pairwise(places)]

@@ -1,6 +1,7 @@
-"""Plays the dialogues of tests/dialogues/smtp: line by line, byte by byte, and all at once where that is allowed.
+"""Plays the dialogues of tests/dialogues/smtp: line by line, byte by byte, and all at once where allowed.
 
-A file holds sections. `== title` begins one; the number in a title is the item of the checklist it shows. Then:
+A file holds sections. `== title` begins one; the number in a title is the item of the checklist it shows.
+Then:
 
     with name=value ...    terms and decisions that differ from the usual (host.py); `lockstep`: not all at once
     C: text                the client sends this line and CRLF; escapes \\r \\n \\t \\xHH \\\\ as in Python
@@ -59,8 +60,10 @@ def octets(text: str) -> bytes:
     """The file's escapes resolved; what is not ASCII is UTF-8."""
     return re.sub(
         rb"\\(x[0-9a-f]{2}|.)",
-        lambda found: {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}.get(found[1])
-        or bytes.fromhex(found[1][1:].decode()),
+        lambda found: (
+            {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}.get(found[1])
+            or bytes.fromhex(found[1][1:].decode())
+        ),
         text.encode("utf-8"),
     )
 
@@ -108,7 +111,7 @@ def stored(message: Message) -> str:
 def check_end(dialogue: Dialogue, host: Host) -> None:
     """Exactly the messages and the end that the file names."""
     ends = [text for kind, text in dialogue.lines if kind == "X:"]
-    assert [host.closed] == (ends or [None])
+    assert ([host.closed] if host.closed else []) == ends
     assert [stored(message) for message in host.accepted] == [t for kind, t in dialogue.lines if kind == "A:"]
     for message in host.accepted:
         assert message.lf == message.crlf.replace(b"\r\n", b"\n")
@@ -148,6 +151,10 @@ def test_byte_by_byte(dialogue: Dialogue) -> None:
 @pytest.mark.parametrize("dialogue", PIPELINED, ids=lambda d: d.title)
 def test_all_at_once(dialogue: Dialogue) -> None:
     host = host_for(dialogue.settings)
-    host.say(b"".join(octets(t) + (b"\r\n" if kind == "C:" else b"") for kind, t in dialogue.lines if kind[0] == "C"))
+    host.say(
+        b"".join(
+            octets(t) + (b"\r\n" if kind == "C:" else b"") for kind, t in dialogue.lines if kind[0] == "C"
+        )
+    )
     expect([line for line in dialogue.lines if line[0][0] == "S"], host.output)
     check_end(dialogue, host)

@@ -1,7 +1,8 @@
 """ATTACKS 2.1: only CRLF.CRLF ends a message, and no octet of a message is ever a command.
 
-Each vector stands between an honest beginning and a smuggled transaction. Whatever the session makes of it, the
-smuggled sender must not appear, the text must end where CRLF.CRLF stands, and the session must go on in step.
+Each vector stands between an honest beginning and a smuggled transaction. Whatever the session makes of
+it, the smuggled sender must not appear, the text must end where CRLF.CRLF stands, and the session must go
+on in step.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from tests.protocol.host import TERMS, Host, chunked, codes
 OPENING = b"EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<user@example.org>\r\nDATA\r\n"
 HONEST = b"Subject: one\r\n\r\nfirst"
 SMUGGLED = (
-    b"MAIL FROM:<evil@ext.example>\r\nRCPT TO:<user@example.org>\r\nDATA\r\nSubject: smuggled\r\n\r\nsecond\r\n.\r\n"
+    b"MAIL FROM:<evil@ext.example>\r\nRCPT TO:<user@example.org>\r\nDATA\r\n"
+    b"Subject: smuggled\r\n\r\nsecond\r\n.\r\n"
 )
 
 REFUSED = {
@@ -47,7 +49,9 @@ KEPT = {
     "S14-tab": b"\r\n.\t\r\n",
     "S14-vt": b"\r\n.\x0b\r\n",
     "S14-ff": b"\r\n.\x0c\r\n",
-    **{f"S15-{end.hex()}": end + b"." + end for end in (b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\x85")},
+    **{
+        f"S15-{end.hex()}": end + b"." + end for end in (b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\x85")
+    },
     **{
         f"S15-{char.encode().hex()}": char.encode() + b"." + char.encode()
         for char in ("\x85", "\u2028", "\u2029")
@@ -56,8 +60,16 @@ KEPT = {
 """Every line end is a pair, so the text is correct: it is one message, with the smuggled part as its text."""
 
 ENDS = (b"\n", b"\r", b"\r\n", b"\n\r", b"\r\r\n")
-PERMUTED = [before + b"." + after for before, after in product(ENDS, ENDS) if b"\r\n.\r\n" not in before + b"." + after]
-SIZES = [n + d for n in (510, 512, 998, 1000, 1022, 1024, 2048, 4096, 8192, 16384, 65535, 65536) for d in range(-2, 3)]
+PERMUTED = [
+    before + b"." + after
+    for before, after in product(ENDS, ENDS)
+    if b"\r\n.\r\n" not in before + b"." + after
+]
+SIZES = [
+    n + d
+    for n in (510, 512, 998, 1000, 1022, 1024, 2048, 4096, 8192, 16384, 65535, 65536)
+    for d in range(-2, 3)
+]
 
 
 def portions(octets: bytes) -> Iterator[list[bytes]]:
@@ -146,7 +158,12 @@ def test_cr_before_the_legal_end_ends_and_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("wire", "text"),
-    [(b"\r\n..\r\n", b"\r\n.\r\n"), (b"\r\n.a\r\n", b"\r\na\r\n"), (b"\r\n .\r\n", b"\r\n .\r\n"), (b"...\r\n", b"..\r\n")],
+    [
+        (b"\r\n..\r\n", b"\r\n.\r\n"),
+        (b"\r\n.a\r\n", b"\r\na\r\n"),
+        (b"\r\n .\r\n", b"\r\n .\r\n"),
+        (b"...\r\n", b"..\r\n"),
+    ],
 )
 def test_stuffed_dots_are_taken_out_and_end_nothing(wire: bytes, text: bytes) -> None:
     for parts in portions(wire + b".\r\n"):
