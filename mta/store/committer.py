@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
+from mta import program
 from mta.loop import READ, WRITE, Loop
 from mta.store.delivery import Delivery, Outcome
 from mta.store.handover import frame, pack_delivery, unframe
@@ -56,8 +56,12 @@ class Committer:
         self._unsent = bytearray()
         self._received = bytearray()
         self._socket, self._process = _start(root, host, sync)
-        self.recovery = self._first_word()
-        """What a crash had left and what was done about it."""
+        try:
+            self.recovery = self._first_word()
+            """What a crash had left and what was done about it."""
+        except (OSError, CommitterDied):
+            self._end()
+            raise
         self._socket.setblocking(False)
         loop.watch(self._socket.fileno(), self._on_ready)
         loop.at_end_of_turn(self._hand_over)
@@ -76,6 +80,9 @@ class Committer:
         self._socket.shutdown(socket.SHUT_WR)
         while self._receive():
             pass
+        self._end()
+
+    def _end(self) -> None:
         self._socket.close()
         self._process.wait()
 
@@ -100,6 +107,8 @@ class Committer:
         if events & WRITE:
             self._send()
         if events & ~WRITE and not self._receive():
+            self._loop.unwatch(self._socket.fileno())
+            self._end()
             raise CommitterDied("the committer's process has ended; its last words are on standard error")
 
     def _receive(self) -> bool:
@@ -141,6 +150,7 @@ def _start(root: Path, host: str, sync: str) -> tuple[socket.socket, subprocess.
     with theirs:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        words = (str(theirs.fileno()), str(root), host, sync)
-        command = [sys.executable, "-P", "-m", "mta.store.committing", *words]
-        return ours, subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        fd = theirs.fileno()
+        command = program.command("mta.store.committing", str(fd), str(root), host, sync)
+        environment = program.environment()
+        return ours, subprocess.Popen(command, pass_fds=[fd], stdin=subprocess.DEVNULL, env=environment)
