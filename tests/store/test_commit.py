@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,16 @@ def test_a_folder_found_is_synced_like_one_made(root: Path, store: Store, stage:
     stage.begin()
     store.commit([deliver(*MAILBOX)])
     assert order(stage)[-1] == "syncfs ."
+
+
+def test_a_mailbox_lost_before_the_links_is_made_again_with_its_parents(
+    root: Path, store: Store, stage: Stage, tree: Tree
+) -> None:
+    delivery = deliver(MAILBOX[0], DOMAIN[0])
+    store.commit([delivery])
+    shutil.rmtree(root / "user1")
+    store.close()
+    stage.begin()
+    assert store.finish([delivery]) == []
+    assert tree.has_whole(delivery)
+    assert "syncfs ." in order(stage)

@@ -155,6 +155,12 @@ class Disk:
     safe: dict[str, Inode] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
 
+    @classmethod
+    def after_a_cut(cls, folders: Sequence[str], files: dict[str, bytes]) -> Disk:
+        """All that is there is safe."""
+        inodes = {path: Inode(content, content) for path, content in files.items()}
+        return cls(safe_folders=list(folders), now=dict(inodes), safe=dict(inodes))
+
     def apply(self, call: Call) -> None:
         match call:
             case Call("mkdir", (path,)):
@@ -286,3 +292,26 @@ def test_the_power_fails_after_any_call(tmp_path: Path, scene: list[tuple[Way, .
                 assert Tree(root).has_whole(delivery) or not acknowledged
             states += 1
     assert states > 200
+
+
+def test_the_power_fails_again_after_recovery(tmp_path: Path) -> None:
+    """What was acknowledged before the first cut survives the second, wherever that comes."""
+    chance = random.Random(2821)
+    calls, [delivery] = played(tmp_path / "calm", [SEVERAL])
+    disk, states = Disk(), 0
+    for call in calls[: calls.index(ACKNOWLEDGED)]:
+        disk.apply(call)
+    for first, (folders, files) in enumerate(disk.states(chance, 2)):
+        build(tmp_path / f"first-{first}", folders, files)
+        stage = Stage(tmp_path / f"first-{first}")
+        open_store(tmp_path / f"first-{first}", stage)
+        again = Disk.after_a_cut(folders, files)
+        for call in stage.calls:
+            again.apply(call)
+            for second in again.states(chance, 3):
+                root = tmp_path / f"second-{states}"
+                build(root, *second)
+                recover(root)
+                assert Tree(root).has_whole(delivery)
+                states += 1
+    assert states > 100
