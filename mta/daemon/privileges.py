@@ -45,12 +45,21 @@ def own_folder(path: Path, user: User | None, mode: int = 0o700) -> None:
 
     Raises CannotStart when it cannot be made or is no folder."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_passable(path.parent)
         path.mkdir(mode=mode, exist_ok=True)
         if user is not None:
             _give(path, user, os.O_DIRECTORY)
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def _make_passable(folder: Path) -> None:
+    """Make the folders on the way, open for all to pass: they stay root's, and the user has to get through."""
+    before = os.umask(0o022)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    finally:
+        os.umask(before)
 
 
 def make_room(path: Path, user: User | None) -> None:

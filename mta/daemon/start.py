@@ -48,7 +48,6 @@ def prepare(source: Source) -> Ground:
     """Everything a server needs, checked. Raises ConfigError or CannotStart."""
     snapshot = source.load()
     settings = snapshot.settings
-    os.umask(0o022)
     most_descriptors = raise_descriptor_limit()
     user = whom_to_become(settings.application.user)
     own_folder(settings.application.maildir.path, user)
