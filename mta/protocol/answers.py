@@ -60,6 +60,12 @@ class AnswerWire(Wire):
         """Lines of the reply that is not complete."""
         self._code = b""
 
+    @property
+    def _has_unread(self) -> bool:
+        """The other side has said something that was not looked at: nothing that it must not be taken for a
+        reply to may be sent now."""
+        return bool(self._input or self._begun)
+
     def _take_answer(self) -> Answer | None:
         """The next reply; None when it has not come whole. Raises Malformed."""
         while (line := self._take_reply_line()) is not None:
@@ -77,7 +83,7 @@ class AnswerWire(Wire):
                 raise Malformed(f"a line of more than {LINE_BOUND} octets")
             return None
         line = self._input[start : end + 1]
-        self._advance(end + 1)
+        self._read_up_to(end + 1)
         if not line.endswith(b"\r\n"):
             raise Malformed(f"a line that ends in LF alone: {_shown(line)}")
         if self.transcript is not None:

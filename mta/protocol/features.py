@@ -23,7 +23,7 @@ class Features:
     """RFC 3461: the next server takes over the duty to report."""
     starttls: bool = False
     size: int | None = None
-    """Octets of the largest message; None when there is no fixed limit (RFC 1870)."""
+    """Octets of the largest message, 0 for no fixed limit; None when SIZE is not offered (RFC 1870 4)."""
     auth: frozenset[str] = frozenset()
     """Mechanisms, upper case."""
     recipient_limit: int | None = None
@@ -47,7 +47,7 @@ def parse_features(lines: Iterable[str]) -> Features:
         smtputf8="SMTPUTF8" in words,
         dsn="DSN" in words,
         starttls="STARTTLS" in words,
-        size=_limit(*words.get("SIZE", ())[:1]),
+        size=(_limit(*words["SIZE"][:1]) or 0) if "SIZE" in words else None,
         auth=frozenset(words.get("AUTH", ())),
         recipient_limit=_limit(limits.get("RCPTMAX", "")),
         mail_limit=_limit(limits.get("MAILMAX", "")),
@@ -55,5 +55,4 @@ def parse_features(lines: Iterable[str]) -> Features:
 
 
 def _limit(digits: str = "") -> int | None:
-    """Zero stands for no limit (RFC 1870 4)."""
     return int(digits) or None if _number(digits) else None
