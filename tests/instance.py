@@ -11,7 +11,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -178,9 +179,24 @@ class Instance:
         """The new messages of a mailbox, oldest first."""
         return _files(self.maildir / mailbox / "new")
 
+    def await_messages(self, mailbox: str) -> list[bytes]:
+        """The new messages of a mailbox, once there is one.
+
+        A message for several places is accepted before it has been linked into all of them."""
+        return _eventually(lambda: self.messages(mailbox))
+
     def letters(self, domain: str) -> list[bytes]:
         """The letters that wait for a domain, oldest first."""
         return _files(self.maildir / ".OTHER_SERVERS" / domain)
+
+
+def _eventually(look: Callable[[], list[bytes]]) -> list[bytes]:
+    """What there is to see as soon as there is something; nothing when all patience ends."""
+    end = time.monotonic() + PATIENCE
+    pause = threading.Event()
+    while not (found := look()) and time.monotonic() < end:
+        pause.wait(0.01)
+    return found
 
 
 def _files(folder: Path) -> list[bytes]:

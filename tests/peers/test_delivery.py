@@ -75,7 +75,7 @@ def test_to_several_mailboxes(server: Instance, client: Client, trusted: Path | 
 
     client(server.port, [f"{mailbox}@example.org" for mailbox in mailboxes], trusted)
 
-    assert all(BODY.rstrip(b"\n") in stored_once(server.messages(mailbox)) for mailbox in mailboxes)
+    assert all(BODY.rstrip(b"\n") in stored_once(server.await_messages(mailbox)) for mailbox in mailboxes)
 
 
 def test_to_other_servers(server: Instance, client: Client, trusted: Path | None, name: str) -> None:
