@@ -25,6 +25,8 @@ SWALLOW: Final = 10
 PARTS: Final = 64
 """Portions held before they are joined, so that a client who sends octet by octet costs no object for
 each."""
+CONTEXT: Final = 2
+"""Octets before a piece that show whether it begins a line."""
 LINE_PIECE: Final = 1024
 """A line shorter than this is never handed out in parts, so that a header name is always seen whole."""
 
@@ -149,18 +151,16 @@ class ChunkedText:
 class DottedText(ChunkedText):
     """Text that ends at CRLF.CRLF, its lines stuffed with dots.
 
-    What is searched begins with the last octets searched before, at first with the CRLF of the DATA line,
-    so that it makes no difference in what portions the octets arrive. In the same way what is held begins
-    with the CRLF before its first line, unless it begins in the middle of one."""
+    What is searched begins with the last octets searched before, at first with the CRLF of the DATA line;
+    and what is held begins with the two octets before it. So it makes no difference in what portions a text
+    arrives, nor in what pieces it leaves."""
 
-    __slots__ = ("_bound", "_context", "_tail", "_total")
+    __slots__ = ("_bound", "_tail", "_total")
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._bound = SWALLOW * limit
         self._tail = b"\r\n"
-        self._context = 2
-        """Octets at the beginning of what is held that are there to be seen only: 2, or 0 within a line."""
         self._total = 0
         """Octets seen, stuffed dots included."""
 
@@ -183,18 +183,16 @@ class DottedText(ChunkedText):
 
     def _take(self) -> bytes:
         octets = b"".join(self._held)
-        context = self._context
-        cut = context + _cut(octets[context:])
-        if cut == context:
+        cut = CONTEXT + _cut(octets[CONTEXT:])
+        if cut == CONTEXT:
             return b""
-        self._context = 2 if octets[cut - 2 : cut] == b"\r\n" else 0
-        self._hold(octets[cut - self._context :])
-        return _unstuffed(octets[:cut])[context:]
+        self._hold(octets[cut - CONTEXT :])
+        return _unstuffed(octets[:cut])[CONTEXT:]
 
     def _take_all(self) -> bytes:
         octets = b"".join(self._held)
         self._hold(b"")
-        return _unstuffed(octets)[self._context :]
+        return _unstuffed(octets)[CONTEXT:]
 
 
 def _cut(octets: bytes) -> int:

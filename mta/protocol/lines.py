@@ -7,8 +7,8 @@ from mta.protocol.replies import Reply
 
 LINE_LIMIT: Final = 2046
 """Octets of a command without its CRLF. RFC 5321 4.5.3.1.4 asks for 510, extensions for some more."""
-LINE_BOUND: Final = 65536
-"""A line that does not end within so many octets ends the session."""
+LINE_BOUND: Final = 16384
+"""A line that does not end within so many octets ends the session. AUTH has the longest (RFC 4954 4)."""
 
 _CONTROLS: Final = bytes(range(32)) + b"\x7f"
 _FOREIGN_VERBS: Final = frozenset(b"GET POST PUT HEAD CONNECT OPTIONS DELETE PATCH TRACE PRI".split())

@@ -57,7 +57,7 @@ from mta.protocol.states import (
     State,
 )
 from mta.protocol.terms import Terms
-from mta.protocol.verbs import BDAT, DATA, VERBS, Verb, chunk_of, is_offered, possible
+from mta.protocol.verbs import BDAT, DATA, VERBS, Verb, chunk_of, is_offered
 from mta.protocol.wire import Wire
 
 __all__ = ["SmtpServer", "Terms"]
@@ -238,6 +238,7 @@ class SmtpServer(Wire):
 
     def _await_line(self) -> Event | None:
         """No CRLF yet. Nothing is done before it comes, unless it will not come or nothing good would."""
+        self._line = b""
         if begins_tls(self._input, self._start):
             self._cut_off(replies.WRONG_PROTOCOL, "not SMTP")
         elif len(self._input) - self._start >= LINE_BOUND:
@@ -267,7 +268,7 @@ class SmtpServer(Wire):
         after = verb.order.get(self.state)
         try:
             if after is None:
-                raise Refusal(_out_of_order(verb, self.state))
+                raise verb.out_of_order(self)
             outcome = verb.effect(self, argument)
         except Refusal as refusal:
             self._refuse(refusal.reply)
@@ -493,7 +494,3 @@ _READERS: Final[Mapping[State, Callable[[SmtpServer], Event | None]]] = {
 }
 """How input is read in each state. A reader returns an event, NEED_DATA, or None when there is more to
 read."""
-
-
-def _out_of_order(verb: Verb, state: State) -> Reply:
-    return Reply(503, "5.5.1", f"{verb.name} is out of order; possible now: {possible(state)}")

@@ -50,6 +50,15 @@ class Verb:
         """501 that names the right syntax."""
         return Refusal(Reply(501, enhanced, f"syntax: {self.syntax}"))
 
+    def out_of_order(self, session: "SmtpServer") -> Refusal:
+        """503 that names the verbs which get further now."""
+        getting_on = " ".join(
+            verb.name
+            for verb in VERBS.values()
+            if session.state in verb.order and verb.order is not states.ANY_TIME and is_offered(verb, session)
+        )
+        return Refusal(Reply(503, "5.5.1", f"{self.name} is out of order; possible now: {getting_on}"))
+
 
 def is_offered(verb: Verb, session: "SmtpServer") -> bool:
     return verb.offered is None or verb.offered(session)
@@ -351,7 +360,5 @@ KEYWORDS: Final[tuple[Keyword, ...]] = (
 """What EHLO lists: extensions that are a promise only, then those with a parameter, then those with a
 verb."""
 
-
-def possible(state: states.State) -> str:
-    """The verbs that get further in `state`, for the text of 503."""
-    return " ".join(v.name for v in VERBS.values() if state in v.order and v.order is not states.ANY_TIME)
+TABLE: Final = {(state, verb.name): after for verb in VERBS.values() for state, after in verb.order.items()}
+"""The order of commands as a whole, for whoever wants to draw it."""

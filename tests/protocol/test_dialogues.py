@@ -3,7 +3,7 @@
 A file holds sections. `== title` begins one; the number in a title is the item of the checklist it shows.
 Then:
 
-    with name=value ...    terms and decisions that differ from the usual (host.py); `lockstep`: not all at once
+    with name=value ...    terms and decisions unlike the usual (host.py); `lockstep`: not all at once
     C: text                the client sends this line and CRLF; escapes \\r \\n \\t \\xHH \\\\ as in Python
     C~ text                the same without CRLF
     S: text                the server answers this line; `...` stands for any rest

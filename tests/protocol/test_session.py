@@ -12,7 +12,7 @@ from mta.protocol.events import NEED_DATA, PAUSED, Closed, Data, Discarded, Reci
 from mta.protocol.replies import Reply
 from mta.protocol.smtp_server import SmtpServer
 from mta.protocol.wire import Wire
-from tests.protocol.host import TERMS, Host, codes, host
+from tests.protocol.host import TERMS, Host, chunked, codes, host
 
 ENVELOPE = b"EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<user@example.org>\r\n"
 
@@ -325,15 +325,36 @@ def test_rset_between_chunks_tells_the_host_to_drop_them() -> None:
 
 @pytest.mark.parametrize(("hops", "code"), [(100, 250), (101, 554)])
 @pytest.mark.parametrize("name", [b"Received", b"RECEIVED", b"received"])
-@pytest.mark.parametrize("hold", [None, 0])
+@pytest.mark.parametrize(("hold", "portion"), [(None, 50), (None, 100_000), (0, 50), (0, 2000)])
 def test_40_more_than_a_hundred_received_lines_are_a_loop(
-    hops: int, code: int, name: bytes, hold: int | None
+    hops: int, code: int, name: bytes, hold: int | None, portion: int
 ) -> None:
     town = Host(hold=hold)
     town.say(ENVELOPE + b"DATA\r\n")
     folded = name + b": from a\r\n\tby b\r\n  Received: no\r\n"
     text = folded * hops + b"X-Received: no\r\n\r\n" + b"Received: in the body\r\n" * 200 + b".\r\n"
-    assert codes(town.say(text[:100], text[100:])) == [code]
+    assert codes(town.say(*chunked(text, range(0, len(text), portion)))) == [code]
+
+
+@pytest.mark.parametrize("behind", range(8))
+def test_a_long_line_is_never_cut_between_cr_and_lf(behind: int) -> None:
+    text = b"x" * 2000 + b"\r\n" + b"y" * 20 + b"\r\n"
+    cuts = (2000 + behind,)
+    dotted, sized = Host(hold=0), Host(hold=0)
+    dotted.say(ENVELOPE + b"DATA\r\n")
+    assert codes(dotted.say(*chunked(text + b".\r\n", cuts))) == [250]
+    sized.say(ENVELOPE + b"BDAT %d LAST\r\n" % len(text))
+    assert codes(sized.say(*chunked(text, cuts))) == [250]
+    assert dotted.accepted[0].crlf == sized.accepted[0].crlf == text
+
+
+@pytest.mark.parametrize("cut", range(1500, 1530))
+def test_dots_in_a_long_line_that_is_handed_out_in_parts_are_kept(cut: int) -> None:
+    text = b"x" * 1500 + b"." * 20 + b"\r\n..\r\n"
+    town = Host(hold=0)
+    town.say(ENVELOPE + b"DATA\r\n")
+    assert codes(town.say(*chunked(text + b".\r\n", (cut,)))) == [250]
+    assert town.accepted[0].crlf == text[:-3] + b"\r\n"
 
 
 def test_40_received_lines_are_counted_across_pieces_and_chunks() -> None:
