@@ -21,24 +21,35 @@ _TIME = re.compile(r"[0-9a-v]{8}")
 _EPOCH_MS = 1_577_836_800_000
 """2020-01-01: forty bits of milliseconds from there last until 2054, and then start over."""
 
+_STOCK = 5 * 100
+"""Octets of randomness fetched at once."""
+
 
 class Identifiers:
     """The source of identifiers of one process."""
 
-    __slots__ = ("_count", "_process")
+    __slots__ = ("_count", "_process", "_random")
 
     def __init__(self) -> None:
         self._process = os.getpid() * 4099
         self._count = int.from_bytes(os.urandom(2), "big")
+        self._random = b""
 
     def next(self) -> str:
         """A new identifier."""
         self._count += 1
         milliseconds = time.time_ns() // 1_000_000 - _EPOCH_MS
         serial = (self._process + self._count) & 0xFFFFF
-        bits = (milliseconds & 0xFFFFFFFFFF) << 60 | serial << 40 | int.from_bytes(os.urandom(5), "big")
+        bits = (milliseconds & 0xFFFFFFFFFF) << 60 | serial << 40 | self._random_bits()
         # 100 bits are exactly twenty characters of five; the encoder wants whole groups of forty.
         return b32hexencode((bits << 20).to_bytes(15, "big"))[:LENGTH].decode().lower()
+
+    def _random_bits(self) -> int:
+        """Forty of them, from a stock that is fetched rarely."""
+        if not self._random:
+            self._random = os.urandom(_STOCK)
+        taken, self._random = self._random[:5], self._random[5:]
+        return int.from_bytes(taken, "big")
 
 
 def made_at(identifier: str) -> float | None:

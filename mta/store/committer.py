@@ -24,7 +24,7 @@ from mta.store.records import Recovery, Unfinished
 
 Done: TypeAlias = Callable[[Delivery], None]
 
-_PIECE = 1 << 20
+_PIECE = 1 << 16
 _BUFFER = 4 << 20
 """Octets wished for in the socket, so that a batch is one call; less will do."""
 

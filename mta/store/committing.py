@@ -32,6 +32,7 @@ class Line:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._received = bytearray()
+        self._piece = bytearray(_PIECE)
         self._alive = True
 
     def send(self, value: object) -> None:
@@ -51,19 +52,19 @@ class Line:
         """Take all there is; wait for the first piece, for so long at most."""
         self._socket.settimeout(seconds)
         try:
+            self._take(0)
             while self._alive:
-                self._take()
-                self._socket.settimeout(0)
+                self._take(socket.MSG_DONTWAIT)
         except (TimeoutError, BlockingIOError):
             return
 
-    def _take(self) -> None:
+    def _take(self, flags: int) -> None:
         try:
-            piece = self._socket.recv(_PIECE)
+            octets = self._socket.recv_into(self._piece, 0, flags)
         except ConnectionError:
-            piece = b""
-        self._received += piece
-        self._alive = bool(piece)
+            octets = 0
+        self._received += memoryview(self._piece)[:octets]
+        self._alive = octets > 0
 
 
 def serve(store: Store, line: Line) -> None:
