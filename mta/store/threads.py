@@ -24,7 +24,12 @@ class Helpers:
 
     def run(self, job: Callable[[], T], done: Callable[[T | OSError], None]) -> None:
         """Do `job` in a thread, then `done` with its result, or its OSError, in the loop's thread."""
-        self._pool.submit(job).add_done_callback(lambda future: self._post(lambda: done(_result(future))))
+
+        def tell(future: Future[T]) -> None:
+            result = _result(future)
+            self._post(lambda: done(result))
+
+        self._pool.submit(job).add_done_callback(tell)
 
     def close(self) -> None:
         """Finish all jobs. Blocks; the results are with `post` when it returns."""
