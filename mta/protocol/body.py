@@ -155,12 +155,14 @@ class DottedText(ChunkedText):
     and what is held begins with the two octets before it. So it makes no difference in what portions a text
     arrives, nor in what pieces it leaves."""
 
-    __slots__ = ("_bound", "_tail", "_total")
+    __slots__ = ("_bound", "_stuffed", "_tail", "_total")
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._bound = SWALLOW * limit
         self._tail = b"\r\n"
+        self._stuffed = False
+        """A line began with a dot; otherwise there is nothing to take out."""
         self._total = 0
         """Octets seen, stuffed dots included."""
 
@@ -174,6 +176,8 @@ class DottedText(ChunkedText):
         window = self._tail + octets
         found = _line_with_dot(window)
         end = -1 if found is None else window.find(END, found.start())
+        if found is not None and found.start() != end:
+            self._stuffed = True
         if end < 0:
             self.keep(window[:-4])
             self._tail = window[-4:]
@@ -187,12 +191,16 @@ class DottedText(ChunkedText):
         if cut == CONTEXT:
             return b""
         self._hold(octets[cut - CONTEXT :])
-        return _unstuffed(octets[:cut])[CONTEXT:]
+        return self._unstuffed(octets[:cut])
 
     def _take_all(self) -> bytes:
         octets = b"".join(self._held)
         self._hold(b"")
-        return _unstuffed(octets)[CONTEXT:]
+        return self._unstuffed(octets)
+
+    def _unstuffed(self, octets: bytes) -> bytes:
+        """Without the context, and without the first dot of each line (RFC 5321 4.5.2)."""
+        return (octets.replace(b"\r\n.", b"\r\n") if self._stuffed else octets)[CONTEXT:]
 
 
 def _cut(octets: bytes) -> int:
@@ -201,8 +209,3 @@ def _cut(octets: bytes) -> int:
     if end >= 0:
         return end + 2
     return len(octets) - octets.endswith(b"\r") if len(octets) > LINE_PIECE else 0
-
-
-def _unstuffed(octets: bytes) -> bytes:
-    """Without the first dot of each line (RFC 5321 4.5.2)."""
-    return octets.replace(b"\r\n.", b"\r\n") if _line_with_dot(octets) else octets

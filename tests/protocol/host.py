@@ -41,6 +41,8 @@ TERMS = Terms(
     session_id="0abc",
 )
 
+ENVELOPE = b"EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<user@example.org>\r\n"
+
 
 @dataclass
 class Message:
@@ -152,6 +154,36 @@ class Host:
 def host(**changes: object) -> Host:
     """A host whose terms differ from the usual ones."""
     return Host(replace(TERMS, **changes))  # type: ignore[arg-type]
+
+
+# --- sessions without a host
+
+
+def fresh(**changes: object) -> SmtpServer:
+    """A session after its greeting, without a host."""
+    session = SmtpServer(replace(TERMS, **changes))  # type: ignore[arg-type]
+    session.open()
+    session.data_to_send()
+    return session
+
+
+def advance(session: SmtpServer, octets: bytes, *answers: Reply) -> None:
+    """Feeds `octets` and answers what is asked."""
+    session.receive_data(octets)
+    for answer in answers:
+        session.next_event()
+        session.reply(answer)
+
+
+def in_data() -> SmtpServer:
+    session = fresh()
+    advance(session, ENVELOPE + b"DATA\r\n", replies.SENDER_OK, replies.RECIPIENT_OK, replies.GO_AHEAD)
+    assert session.next_event() is NEED_DATA
+    session.data_to_send()
+    return session
+
+
+# --- octets
 
 
 def replies_of(output: bytes) -> list[bytes]:
