@@ -19,6 +19,7 @@ from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop
 from mta.protocol.replies import SPOKE_TOO_SOON, Reply
+from mta.server import SERVICES
 from mta.server.connection import Connection
 from mta.server.listener import Admission, Listener
 from mta.server.memory import Memory
@@ -26,9 +27,6 @@ from mta.server.policy import Policy, client_address
 from mta.server.smtp import Client, Desk, Rules, SmtpHost
 from mta.server.trace import TraceWriter
 from mta.store import Committer, Helpers, Recovery, Space, Store, Unfinished
-
-SERVICES: Final = frozenset({"smtp"})
-"""The services of the configuration that this role serves."""
 
 _HELPERS: Final = 4
 _CLOCK: Final = 1.0
@@ -75,8 +73,8 @@ class Receiver:
         self._admission.limit = settings.limits.connections
         self._admission.per_client = settings.limits.per_client
         self._memory.limit(settings.limits.memory)
-        self._log.debug = settings.application.debug
-        self._log.transcript = settings.application.debug or settings.application.log.transcript is not None
+        application = settings.application
+        self._log.configure(application.debug, application.log.transcript is not None)
         for connection, host in self._sessions.items():
             connection.timeout = settings.limits.timeout
             host.transcribe(self._log.transcript)
@@ -186,10 +184,11 @@ class Receiver:
     # time
 
     def _tick(self) -> None:
+        if self._desk is None:
+            return  # it has ended in this very turn
         now = self._loop.clock()
         for connection in [each for each in self._sessions if each.deadline <= now]:
             connection.check_time(now)
-        assert self._desk is not None
         if not self._stopping:
             self._desk.helpers.run(self._desk.store.free, self._measured)
             self._ticks += 1

@@ -197,6 +197,7 @@ class SmtpHost:
     def disconnected(self, reason: str) -> None:
         self._desk.row.sub(CONNECTIONS_CURRENT)
         seconds = self._desk.loop.clock() - self.started
+        tell.transcript_completed(self._desk.log, self.session_id, seconds)
         tell.closed(self._desk.log, self.session_id, reason, seconds, self.accepted)
         if not self._writing:
             self._abandon()
