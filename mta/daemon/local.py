@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +144,14 @@ class _Caller:
 def ask(path: Path, request: Message, patience: float = 30.0) -> Message:
     """The answer of the server at `path`, as a command gets it; waits at most `patience` seconds.
 
-    Raises CannotStart with the exit status for it when nobody answers, or may not be asked."""
+    Raises CannotStart with the exit status for it when nobody answers, may not be asked, or understands."""
     try:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(patience)
             line.connect(str(path))
-            line.sendall(_line(request))
+            # Who is not welcome is told so at once, and hung up on.
+            with suppress(BrokenPipeError):
+                line.sendall(_line(request))
             answer = _parse(line.makefile("rb").readline())
     except TimeoutError:
         raise CannotStart(TEMPORARY, f"{path}: the server does not answer; look into its log") from None
@@ -159,6 +162,8 @@ def ask(path: Path, request: Message, patience: float = 30.0) -> Message:
         raise CannotStart(TEMPORARY, text) from None
     if answer is None:
         raise CannotStart(TEMPORARY, f"{path}: the server hung up; try again")
+    if answer["status"] in (NOT_PERMITTED, USAGE):
+        raise CannotStart(answer["status"], f"{path}: {answer['text']}")
     return answer
 
 

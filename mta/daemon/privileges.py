@@ -54,7 +54,7 @@ def own_folder(path: Path, user: User | None, mode: int = 0o700) -> None:
 
 
 def _make_passable(folder: Path) -> None:
-    """Make the folders on the way, open for all to pass: they stay root's, and the user has to get through."""
+    """Make the folders on the way, open for all to pass: they stay root's, the user must get through."""
     before = os.umask(0o022)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,6 +96,8 @@ def _give(path: Path, user: User, flags: int = 0) -> None:
 
 
 def _refused(path: Path, error: OSError) -> CannotStart:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return CannotStart(CONFIGURATION, f"{path}: there is something here that is no folder; name another")
     return CannotStart(NOT_PERMITTED, f"{path}: {error.strerror}; make it, or start as a user who may")
 
 

@@ -169,7 +169,7 @@ class Supervisor:
         if self._in_force.serial != before:
             self._follow_settings()
             for child in self._children():
-                self.born(child)
+                self._configure(child)
         if self._watcher is not None:
             self._watcher.follow(self._in_force.files)
         self._when_settled.append(self._tell_manager)
@@ -211,9 +211,13 @@ class Supervisor:
 
     # the children
 
-    def born(self, child: Child) -> None:
-        """Tell a child the configuration in force."""
+    def _configure(self, child: Child) -> None:
         child.tell(*self._in_force.message(child.listens))
+
+    def born(self, child: Child) -> None:
+        """A new process knows nothing yet."""
+        events.child_started(self._log, child.name, child.process or 0)
+        self._configure(child)
 
     def configured(self, child: Child) -> None:
         """A child has taken its configuration, or has not been able to."""

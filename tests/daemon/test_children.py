@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
+from mta.daemon.errors import CannotStart
 from mta.daemon.local import ask
 from tests.daemon.conftest import Maker
 from tests.daemon.supervised import Supervised, await_end, greeting
@@ -15,6 +18,7 @@ def test_a_killed_worker_is_replaced_and_no_connection_is_refused(server: Superv
     os.kill(before, signal.SIGKILL)
     after = server.greeting()["process"]
     assert after != before
+    server.await_record("child_started", role="receiver", pid=str(after))
     died = server.await_record("child_died", role="receiver")
     assert (died.text("pid"), died.text("status")) == (str(before), "signal SIGKILL")
 
@@ -35,10 +39,13 @@ def test_a_killed_logger_is_replaced_and_told_the_files(server: Supervised) -> N
     server.await_record("child_died", role="logger")
 
 
-def test_a_request_for_a_child_is_passed_on_and_its_death_is_an_answer(server: Supervised) -> None:
+def test_a_request_for_a_child_is_passed_on(server: Supervised) -> None:
     path = server.configuration.parent.parent / "mta.sock"
     assert ask(path, {"child": "receiver", "request": "hello"})["echo"] == "hello"
-    assert ask(path, {"child": "nobody", "request": "hello"})["status"] == 2
+    with pytest.raises(CannotStart, match="no such child: nobody"):
+        ask(path, {"child": "nobody", "request": "hello"})
+    with pytest.raises(CannotStart, match="no such request"):
+        ask(path, {"request": "hello"})
 
 
 def test_when_the_supervisor_is_killed_its_children_end(server: Supervised) -> None:

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from mta.daemon.errors import CannotStart
+from mta.daemon.privileges import User, own_file
 from tests.conftest import needs
 from tests.daemon.conftest import Maker
 from tests.daemon.manager import Manager
 from tests.daemon.supervised import MODULES, Supervised
+from tests.instance import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
 
@@ -120,6 +123,40 @@ def test_rights_that_cannot_be_given_up_end_the_start(make: Maker, reachable: No
     server.spawn()
     assert server.wait() == 77
     assert server.output() == "mta: the logger cannot be executed as nobody: Operation not permitted\n"
+
+
+def test_a_child_that_finds_itself_root_will_not_begin() -> None:
+    words = [sys.executable, "-m", "mta.daemon.child", "receiver", "no:matter", "user=65534:65534"]
+    done = subprocess.run(
+        words, env={**os.environ, **MODULES}, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert done.returncode == 77
+    assert (
+        done.stderr
+        == "mta: the receiver has rights it must not have: still not user 65534, group 65534 alone\n"
+    )
+
+
+def test_what_is_somebody_elses_or_shared_is_not_given_away(tmp_path: Path) -> None:
+    user = User("nobody", NOBODY.pw_uid, NOBODY.pw_gid)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    own_file(shared / "mta.log", user)
+    secret = tmp_path / "secret"
+    secret.touch()
+    (shared / "link").hardlink_to(secret)
+    own_file(shared / "link", user)
+    own_file(Path("/dev/null"), user)
+    assert [each.stat().st_uid for each in (shared, shared / "mta.log", secret, Path("/dev/null"))] == [
+        0,
+        NOBODY.pw_uid,
+        0,
+        0,
+    ]
+    (shared / "symbolic").symlink_to(secret)
+    with pytest.raises(CannotStart) as refusal:
+        own_file(shared / "symbolic", user)
+    assert refusal.value.status == 77
 
 
 def test_a_user_that_does_not_exist(make: Maker) -> None:
