@@ -7,7 +7,7 @@ to VERBS.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -18,6 +18,7 @@ from mta.protocol.parameters import (
     MAIL_PARAMETERS,
     RCPT_PARAMETERS,
     Keyword,
+    Parameter,
     by_name,
     parse_parameters,
 )
@@ -107,28 +108,36 @@ _mail_parameters = by_name(MAIL_PARAMETERS)
 _rcpt_parameters = by_name(RCPT_PARAMETERS)
 
 
+def _path_of(verb: Verb, session: "SmtpServer", argument: bytes, start: int) -> tuple[Address, bytes]:
+    parsed = parse_path(argument, start, loose=session.trusted)
+    if parsed is None:
+        raise verb.wrong("5.1.7" if verb is MAIL else "5.1.3")
+    return parsed
+
+
+def _values(session: "SmtpServer", rest: bytes, known: Mapping[bytes, Parameter]) -> dict[bytes, bytes]:
+    if not rest:
+        return {}
+    if not session.extended:
+        raise Refusal(replies.NO_PARAMETERS)
+    return parse_parameters(rest, known)
+
+
 def _mail(session: "SmtpServer", argument: bytes) -> Sender:
     if argument[:5].upper() != b"FROM:":
         raise MAIL.wrong()
-    parsed = parse_path(argument, 5, loose=session.trusted)
-    if parsed is None:
-        raise MAIL.wrong("5.1.7")
-    path, rest = parsed
-    size: int | None = None
-    body: Literal["7BIT", "8BITMIME"] = "7BIT"
-    utf8 = False
-    if rest:
-        if not session.extended:
-            raise Refusal(replies.NO_PARAMETERS)
-        values = parse_parameters(rest, _mail_parameters)
-        size = _size(session, values.get(b"SIZE"))
-        body = "8BITMIME" if values.get(b"BODY", b"").upper() == b"8BITMIME" else "7BIT"
-        utf8 = b"SMTPUTF8" in values
+    path, rest = _path_of(MAIL, session, argument, 5)
+    values = _values(session, rest, _mail_parameters)
+    utf8 = b"SMTPUTF8" in values
     if not (utf8 or argument.isascii()):
         raise Refusal(replies.NON_ASCII)
     if not path.domain and path != NULL_PATH:
         raise MAIL.wrong("5.1.7")
-    return Sender(path, size, body, utf8)
+    return Sender(path, _size(session, values.get(b"SIZE")), _body(values.get(b"BODY", b"7BIT")), utf8)
+
+
+def _body(value: bytes) -> Literal["7BIT", "8BITMIME"]:
+    return "8BITMIME" if value.upper() == b"8BITMIME" else "7BIT"
 
 
 def _size(session: "SmtpServer", digits: bytes | None) -> int | None:
@@ -143,14 +152,10 @@ def _size(session: "SmtpServer", digits: bytes | None) -> int | None:
 def _rcpt(session: "SmtpServer", argument: bytes) -> Recipient:
     if argument[:3].upper() != b"TO:":
         raise RCPT.wrong()
-    parsed = parse_path(argument, 3, loose=session.trusted)
-    if parsed is None or parsed[0] == NULL_PATH:
+    address, rest = _path_of(RCPT, session, argument, 3)
+    _values(session, rest, _rcpt_parameters)
+    if address == NULL_PATH:
         raise RCPT.wrong("5.1.3")
-    address, rest = parsed
-    if rest:
-        if not session.extended:
-            raise Refusal(replies.NO_PARAMETERS)
-        parse_parameters(rest, _rcpt_parameters)
     if not (session.smtputf8 or argument.isascii()):
         raise Refusal(replies.NON_ASCII)
     if session.recipients >= session.terms.recipient_limit:

@@ -28,6 +28,11 @@ def test_04_no_text_makes_two_replies_of_one(first: str, second: str) -> None:
         assert replies_of(reply.with_id("0" * 20).octets) == [reply.with_id("0" * 20).octets]
 
 
+def test_04_a_long_text_is_cut_to_what_a_line_may_hold() -> None:
+    reply = Reply(550, "5.1.1", "x" * 2000, "y" * 2000).with_id("0" * 20)
+    assert replies_of(reply.octets) == [reply.octets]
+
+
 def test_lines() -> None:
     assert Reply(250, "", "one", "two").octets == b"250-one\r\n250 two\r\n"
     assert Reply(214, "2.0.0", "one", "two").octets == b"214-2.0.0 one\r\n214 2.0.0 two\r\n"
