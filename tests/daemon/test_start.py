@@ -74,6 +74,12 @@ def test_a_worker_that_dies_at_once(make: Maker) -> None:
 # orphans
 
 
+def test_a_living_supervisor_is_not_waited_for(server: Supervised, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_STEP", -1.0)  # a wait would be an error
+    with pytest.raises(CannotStart, match=f"in use by process {server.pid}"):
+        lock.lock_tree(server.maildir)
+
+
 def test_orphans_that_do_not_end_are_not_waited_for_without_end(
     make: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
