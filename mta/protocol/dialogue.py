@@ -76,7 +76,7 @@ class Dialogue(AnswerWire, ABC):
             if self._read():
                 continue
             if not self._eof:
-                return self._wish() or (NEED_DATA if self._awaited else PAUSED)
+                return self._wish()
             self._fail(Fault.LOST, self._loss)
         return self._told.popleft()
 
@@ -91,9 +91,9 @@ class Dialogue(AnswerWire, ABC):
     def _answered(self, command: Command, answer: Answer) -> None:
         """The reply to this command: done, go on, or refused."""
 
-    @abstractmethod
-    def _wish(self) -> ClientEvent | None:
-        """What the session wants of its host while it has nothing to read."""
+    def _wish(self) -> ClientEvent:
+        """What the session wants while it has nothing to read."""
+        return NEED_DATA if self._awaited else PAUSED
 
     @abstractmethod
     def _end(self, cause: Refused | Failed | None) -> None:

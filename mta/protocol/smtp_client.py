@@ -371,10 +371,10 @@ class SmtpClient(Dialogue):
     def _pipelines(self) -> bool:
         return self.features.pipelining and self.terms.pipelining
 
-    def _wish(self) -> ClientEvent | None:
+    def _wish(self) -> ClientEvent:
         """One piece of text after the other: the next when the last is taken and, in lock-step, answered."""
         if self._text is None or self._asked or self._output or (self._awaited and not self._pipelines):
-            return None
+            return super()._wish()
         self._asked = True
         return WantText()
 
