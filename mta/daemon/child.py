@@ -17,9 +17,11 @@ import signal
 import socket
 import ssl
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Protocol, cast
@@ -27,7 +29,7 @@ from typing import Any, Protocol, cast
 from mta.channel import Channel
 from mta.config.snapshot import Snapshot
 from mta.counters import TURNS, Counters, Row
-from mta.daemon.errors import NOT_PERMITTED
+from mta.daemon.errors import NOT_PERMITTED, SOFTWARE
 from mta.log import events
 from mta.log.log import Log
 from mta.loop import Loop
@@ -185,15 +187,27 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _record_crash(log: Log) -> None:
-    """Let a mistake of ours leave its traceback in the log, where an operator finds it, then die of it."""
+def _die_of_mistakes(loop: Loop, log: Log) -> None:
+    """Let a mistake of ours leave its traceback in the log, where an operator finds it, and then die of it.
+
+    At once, without waiting for threads, who may wait for us; to die any time is what we are built for. One
+    in a thread is raised again in the loop, since half a child is worse than a new one."""
 
     def crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         where = "".join(traceback.format_exception(kind, error, trace))
         events.fault(log, "running", where, repr(error))
         log.flush()
+        os._exit(SOFTWARE)
+
+    def thread_crashed(what: threading.ExceptHookArgs) -> None:
+        loop.post(partial(_raise, what.exc_value or SystemExit()))
 
     sys.excepthook = crashed
+    threading.excepthook = thread_crashed
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def run(orders: Orders) -> None:
@@ -203,7 +217,7 @@ def run(orders: Orders) -> None:
     loop = Loop()
     row = Counters.attach(orders.descriptors["counters"]).row(orders.name)
     log = Log(orders.descriptors["log"], orders.name, row)
-    _record_crash(log)
+    _die_of_mistakes(loop, log)
     _heartbeat(loop, row)
     loop.at_end_of_turn(log.flush)
     module, _, factory = orders.factory.partition(":")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 REFUSED = 1
 USAGE = 2
+SOFTWARE = 70  # a mistake of ours; only children end with it
 TEMPORARY = 75
 NOT_PERMITTED = 77
 CONFIGURATION = 78

@@ -1,7 +1,7 @@
 """Children for tests: they take connections instead of mail, and tell what they were told.
 
 Each connection is answered with one line of JSON: the process, the debug setting, the keys of the listeners,
-and whether there is a certificate. What a connection sends is then obeyed: `die`, `hang`, or nothing.
+and whether there is a certificate. What a connection sends is then obeyed: `die`, `fail`, `hang`, or nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -58,12 +59,21 @@ class Obedient:
         match peer.recv(100):
             case b"die":
                 os._exit(3)
+            case b"fail":
+                # A thread that waits for ever, as helpers wait for work, is no reason to linger.
+                threading.Thread(target=threading.Event().wait).start()
+                raise ValueError("a mistake")
+            case b"fail in a thread":
+                threading.Thread(target=self.fail).start()
             case b"hang":
                 while peer.recv(100):
                     pass
             case b"":
                 self.loop.unwatch(peer.fileno())
                 peer.close()
+
+    def fail(self) -> None:
+        raise ValueError("a mistake")
 
     def request(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"status": 0, "echo": request["request"]}

@@ -23,6 +23,20 @@ def test_a_killed_worker_is_replaced_and_no_connection_is_refused(server: Superv
     assert (died.text("pid"), died.text("status")) == (str(before), "signal SIGKILL")
 
 
+@pytest.mark.parametrize("order", [b"fail", b"fail in a thread"])
+def test_a_mistake_is_in_the_log_with_its_traceback_and_the_child_is_replaced(
+    server: Supervised, order: bytes
+) -> None:
+    with server.connected() as line:
+        before = greeting(line)["process"]
+        line.sendall(order)
+        fault = server.await_record("fault", what="running")
+    assert fault.text("error") == "ValueError('a mistake')"
+    assert "roles.py" in fault.text("where")
+    server.await_record("child_died", status="exit 70")
+    assert server.greeting()["process"] != before
+
+
 def test_the_second_death_in_a_row_costs_a_pause(server: Supervised) -> None:
     for _ in range(2):
         with server.connected() as line:
