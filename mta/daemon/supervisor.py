@@ -224,7 +224,7 @@ class Supervisor:
         if child.trouble:
             events.fault(self._log, "configuring", child.name, child.trouble)
             if self._stage == "starting":
-                self._fail(CannotStart(TEMPORARY, f"the {child.name} cannot begin: {child.trouble}"))
+                self._fail(TEMPORARY, f"the {child.name} cannot begin: {child.trouble}")
         self._settle()
 
     def died(self, child: Child, end: End) -> None:
@@ -235,8 +235,7 @@ class Supervisor:
             events.child_died(self._log, child.name, end.process, end.how, end.pause)
         if self._stage == "starting":
             status = end.status if end.status in _MEANT else TEMPORARY
-            text = f"the {child.name} ended at once: {end.how}; see the lines above, or the log"
-            self._fail(CannotStart(status, text))
+            self._fail(status, f"the {child.name} ended at once: {end.how}; see the lines above, or the log")
         if self._stage == "ending":
             self._end_next()
         else:
@@ -286,9 +285,9 @@ class Supervisor:
 
     # the end
 
-    def _fail(self, reason: CannotStart) -> None:
-        """A start has come to nothing."""
-        self._failure = self._failure or reason
+    def _fail(self, status: int, text: str) -> None:
+        """A start has come to nothing; the first reason is the one that counts."""
+        self._failure = self._failure or CannotStart(status, text)
         self._end("a failed start")
 
     def _end(self, reason: str) -> None:
