@@ -54,14 +54,14 @@ class Pace:
         """Whether one more connection may be made."""
         return self.open < min(int(self.window), limit)
 
-    @property
-    def is_calm(self) -> bool:
-        """Nothing to remember when its last letter has gone."""
-        return not (self.open or self.pause or self.failures)
+    def keeps_open(self, now: float, limit: int) -> bool:
+        """Whether a connection that exists may have another letter."""
+        return now >= self.resume and self.open <= min(max(1, int(self.window)), limit)
 
     def succeed(self, limit: int) -> None:
         """A letter was taken."""
-        self.failures = 0
+        if self.failures:
+            self.failures, self.resume = 0, 0.0
         self._streak += 1
         self.window = min(self.window + (1.0 if self.window < self._threshold else 1 / self.window), limit)
         self.pause = self.pause * _RELIEF if self.pause > _NO_PAUSE else 0.0
@@ -75,14 +75,15 @@ class Pace:
             return False
         self.failures += 1
         self.resume = now + later(steps, self.failures, random)
-        self._narrow()
-        self.window = 1.0
+        self.window, self._streak = 1.0, 0  # the threshold stays: an outage says nothing about width
         return True
 
     def slow(self, now: float) -> None:
-        """They ask for less."""
+        """They ask for less. What they say while they rest already answers what was sent before."""
+        if now < self.resume:
+            return
         self.pause = min(max(self.pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
-        self.resume = max(self.resume, now + self.pause)
+        self.resume = now + self.pause
         self._narrow()
 
     def sent(self, now: float) -> None:
