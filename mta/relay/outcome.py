@@ -160,7 +160,7 @@ def another_host_may_help(fate: Fate) -> bool:
             return fate.fault in _OF_CONNECTION and not fate.ambiguous
 
 
-_OF_HOST: Final = frozenset((Stage.GREETING, Stage.EHLO, Stage.HELO, Stage.STARTTLS, Stage.AUTH, Stage.READY))
+_OF_HOST: Final = frozenset(Stage) - {Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.TEXT, Stage.END}
 """What is refused here is the connection, whatever mail waited for it."""
 _OF_CONNECTION: Final = frozenset(
     {

@@ -20,9 +20,11 @@ from mta.protocol.client_events import (
     Ready,
     Refused,
     Stage,
+    StartTls,
     WantText,
 )
 from mta.protocol.events import NEED_DATA, PAUSED
+from mta.protocol.features import Features
 from mta.protocol.login import Login
 from mta.protocol.smtp_client import PATIENCE, ClientTerms, SmtpClient
 from tests.protocol.exchanger import ALL, TERMS, Connection, Does, Exchanger, Letter, carry, mail, pieces
@@ -237,18 +239,65 @@ def test_a_refused_chunk_decides_the_mail() -> None:
 
 
 def test_chunks_under_way_behind_a_refused_one_change_nothing() -> None:
-    client, _ = ready(b"250-x\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
-    client.send(mail())
-    client.receive_data(b"250 ok\r\n250 ok\r\n")
-    for part in (b"a\r\n", b"b\r\n"):
-        client.data_to_send()
-        assert client.next_event() == WantText()
-        client.text(part, last=part == b"b\r\n")
+    client = in_chunks()
+    client.text(b"a\r\n", last=False)
+    client.data_to_send()
+    assert client.next_event() == WantText()
+    client.text(b"b\r\n", last=True)
     assert client.data_to_send() == b"BDAT 3 LAST\r\nb\r\n"
     client.receive_data(b"451 disk\r\n250 ok\r\n")
     assert decided(client) == (Refused(Stage.TEXT, Answer(451, ("disk",))),)
     assert client.next_event() is NEED_DATA
     assert client.data_to_send() == b"RSET\r\n"
+
+
+def test_in_lock_step_a_chunk_waits_for_the_reply_to_the_last_one() -> None:
+    client = in_chunks(b"250-x\r\n250 CHUNKING\r\n")
+    client.text(b"a\r\n", last=False)
+    assert client.data_to_send() == b"BDAT 3\r\na\r\n"
+    assert client.next_event() is NEED_DATA
+    client.receive_data(b"250 ok\r\n")
+    assert client.next_event() == WantText()
+
+
+def test_half_a_line_end_is_no_chunk() -> None:
+    client = in_chunks()
+    client.text(b"\r", last=False)
+    assert client.data_to_send() == b""
+    assert client.next_event() == WantText()
+    client.text(b"\n", last=True)
+    assert client.data_to_send() == b"BDAT 2 LAST\r\n\r\n"
+
+
+def test_a_mail_decided_while_its_text_was_wanted() -> None:
+    """The piece that comes late is ignored, and the next mail is asked for its own."""
+    client = in_chunks()
+    client.text(b"a\r\n", last=False)
+    client.data_to_send()
+    assert client.next_event() == WantText()
+    client.receive_data(b"451 disk\r\n")
+    assert decided(client) == (Refused(Stage.TEXT, Answer(451, ("disk",))),)
+    client.text(b"b\r\n", last=True)
+    assert client.data_to_send() == b"RSET\r\n"
+    client.receive_data(b"250 ok\r\n")
+    assert isinstance(client.next_event(), Ready)
+    client.send(mail())
+    client.data_to_send()
+    client.receive_data(b"250 ok\r\n250 ok\r\n")
+    assert client.next_event() == WantText()
+
+
+def in_chunks(ehlo: bytes = b"250-x\r\n250-PIPELINING\r\n250 CHUNKING\r\n") -> SmtpClient:
+    """A client that has been asked for its text."""
+    client, _ = ready(ehlo)
+    client.send(mail())
+    client.data_to_send()
+    client.receive_data(b"250 ok\r\n")
+    client.next_event()
+    client.data_to_send()
+    client.receive_data(b"250 ok\r\n")
+    assert client.next_event() == WantText()
+    return client
 
 
 # --- the host's side
@@ -378,6 +427,34 @@ def test_starttls_forgets_what_was_said_before() -> None:
     assert connection.ready[0].features.size is None
 
 
+def test_what_was_offered_in_clear_is_forgotten_even_by_helo() -> None:
+    exchanger = Exchanger(("STARTTLS", *ALL), {"EHLO": [None, b"502 what?\r\n"]})
+    connection = play(exchanger)
+    assert connection.ready[0].features == Features()
+    assert exchanger.texts == [TEXT]
+
+
+def test_tls_is_started_once() -> None:
+    client = in_starttls()
+    client.receive_data(b"220 go\r\n")
+    assert client.next_event() == StartTls()
+    client.tls_started()
+    with pytest.raises(RuntimeError):
+        client.tls_started()
+
+
+def in_starttls() -> SmtpClient:
+    """A client that has said STARTTLS."""
+    client = SmtpClient(TERMS)
+    client.open()
+    for octets in (b"220 hi\r\n", b"250-hi\r\n250 STARTTLS\r\n"):
+        client.receive_data(octets)
+        client.next_event()
+        said = client.data_to_send()
+    assert said == b"STARTTLS\r\n"
+    return client
+
+
 @pytest.mark.parametrize("says", [{}, {"STARTTLS": [b"454 no\r\n"]}], ids=["stripped", "refused"])
 @pytest.mark.parametrize("tls", ["opportunistic", "require", "none"])
 def test_no_tls(says: dict[str, list[bytes | Does | None]], tls: str) -> None:
@@ -394,25 +471,27 @@ def test_no_tls(says: dict[str, list[bytes | Does | None]], tls: str) -> None:
     assert (b"STARTTLS" in exchanger.heard) == (bool(says) and tls != "none")
 
 
-@pytest.mark.parametrize("portion", [1, 1000])
-@pytest.mark.parametrize("injected", [b"250-evil\r\n", b"250 evil\r\n", b"2", b"\r\n", b"421 bye\r\n"])
-def test_what_is_injected_before_tls_ends_the_session(injected: bytes, portion: int) -> None:
-    """CVE-2021-38371"""
-    exchanger = Exchanger(("STARTTLS",), {"STARTTLS": [b"220 go\r\n" + injected]})
-    client = SmtpClient(TERMS)
-    client.open()
-    client.receive_data(exchanger.greet())
-    client.next_event()
-    client.receive_data(exchanger.hear(client.data_to_send()))
-    client.next_event()
-    octets = exchanger.hear(client.data_to_send())
-    for start in range(0, len(octets), portion):
-        client.receive_data(octets[start : start + portion])
-        client.next_event()
-    if client._closed is None:
-        client.tls_started()
+INJECTED = [b"250-evil\r\n", b"250 evil\r\n", b"2", b"\r\n", b"421 bye\r\n"]
+
+
+@pytest.mark.parametrize("injected", INJECTED)
+def test_what_is_injected_before_tls_ends_the_session(injected: bytes) -> None:
+    """CVE-2021-38371: TLS is not even begun."""
+    client = in_starttls()
+    client.receive_data(b"220 go\r\n" + injected)
+    assert cause(client).fault is Fault.INJECTED
     assert client.data_to_send() == b""
-    assert cause(client).fault in (Fault.INJECTED, Fault.MALFORMED)
+
+
+@pytest.mark.parametrize("injected", INJECTED)
+def test_what_is_injected_later_ends_the_session_too(injected: bytes) -> None:
+    client = in_starttls()
+    client.receive_data(b"220 go\r\n")
+    assert client.next_event() == StartTls()
+    client.receive_data(injected)
+    client.tls_started()
+    assert cause(client).fault is Fault.INJECTED
+    assert client.data_to_send() == b""
 
 
 def test_implicit_tls_is_not_started_again() -> None:

@@ -120,12 +120,23 @@ def test_no_text_without_354(features: tuple[str, ...]) -> None:
     assert not found.ambiguous
 
 
+COMMANDS = [
+    b"EHLO client.example.net",
+    b"MAIL FROM:<a@example.net>",
+    b"RCPT TO:<b@example.org>",
+    b"DATA",
+]
+
+
 @pytest.mark.parametrize("stage", ["greeting", "EHLO", "MAIL", "RCPT", "DATA"])
 def test_a_reply_before_its_command_is_none(stage: str) -> None:
     usual = {"greeting": b"220 hi\r\n", "DATA": b"354 go\r\n"}.get(stage, b"250 ok\r\n")
     exchanger, connection = play(stage, usual + b"250 this too\r\n")
-    assert isinstance(outcome(connection), TryLater)
-    assert exchanger.texts == []
+    found = fate(connection)
+    assert isinstance(found, Failed)
+    assert found.fault is Fault.OUT_OF_STEP
+    assert exchanger.heard == COMMANDS[: ("greeting", "EHLO", "MAIL", "RCPT", "DATA").index(stage)]
+    assert b"hello" not in connection.wire
 
 
 def test_a_250_before_the_final_dot_is_not_its_reply() -> None:
@@ -179,6 +190,17 @@ def test_a_reply_that_came_before_the_end_counts() -> None:
     client.receive_data(b"250 queued\r\n")
     client.receive_eof("connection reset by peer")
     assert isinstance(the_fate(client), Accepted)
+
+
+def test_an_end_that_is_for_nobody_is_not_ambiguous() -> None:
+    says: dict[str, list[bytes | Does | None]] = {
+        "RCPT": [b"550 no\r\n"],
+        "DATA": [b"354 go\r\n"],
+        "END": [Does.CLOSE],
+    }
+    connection = carry(SmtpClient(TERMS), Exchanger(("PIPELINING",), says), [(mail(), [TEXT])])
+    assert isinstance(connection.fate, Refused)
+    assert connection.closed == Closed(Failed(Stage.END, Fault.LOST, "closed by the other side"))
 
 
 def in_text() -> SmtpClient:
