@@ -10,6 +10,7 @@ from mta.config import Settings
 from mta.daemon.certificates import describe
 from mta.daemon.privileges import whom_to_become
 from mta.daemon.reload import Source, configured_pair, needed_descriptors, wanted
+from mta.daemon.start import WORKERS, served
 
 
 def check(source: Source) -> int:
@@ -23,7 +24,7 @@ def check(source: Source) -> int:
 
 def _lines(settings: Settings) -> Iterator[str]:
     application = settings.application
-    for service, address in wanted(settings):
+    for service, address in wanted(settings, served(WORKERS)):
         yield f"listens: {service} {address}"
     yield f"mail: {application.maildir.path}"
     yield f"log: {application.log.path or 'standard error'}"

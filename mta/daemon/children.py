@@ -71,7 +71,7 @@ class Child:
         self, kind: Kind, loop: Loop, parent: Parent, descriptors: Mapping[str, int], user: User | None
     ) -> None:
         self.name = kind.name
-        self.listens = kind.listens
+        self.services = kind.services
         self.serial = 0
         self.trouble = ""
         self.stopping = False

@@ -12,7 +12,7 @@ This module must never know who asks for a reload, or how the children are told.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import getitem
@@ -77,14 +77,22 @@ class InForce:
 
     Raises CannotStart when the first snapshot cannot be put into force."""
 
-    def __init__(self, source: Source, snapshot: Snapshot, listening: Listeners, user: User | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        snapshot: Snapshot,
+        listening: Listeners,
+        services: Set[str],
+        user: User | None,
+    ) -> None:
         self.snapshot = snapshot
         self.listening = listening
+        self._services = services
         self._user = user
         self.serial = 1
         self.pair = configured_pair(snapshot.settings)
         self._source = source
-        listening.change(wanted(snapshot.settings))
+        listening.change(wanted(snapshot.settings, self._services))
         self.own_logs()
 
     @property
@@ -108,10 +116,10 @@ class InForce:
         except CannotStart as error:
             return Outcome(error.status, str(error))
 
-    def message(self, listens: bool) -> tuple[Message, list[int]]:
-        """What a child is told, and the descriptors with it; one that does not listen needs no key either."""
-        pair = self.pair if listens else None
-        sockets = self.listening.sockets if listens else {}
+    def message(self, services: Set[str]) -> tuple[Message, list[int]]:
+        """What a child with these services is told, and the descriptors with it; without any, no key."""
+        pair = self.pair if services else None
+        sockets = {key: each for key, each in self.listening.sockets.items() if key[0] in services}
         return {
             "type": "configuration",
             "serial": self.serial,
@@ -127,7 +135,7 @@ class InForce:
     def _replace(self, snapshot: Snapshot, differing: tuple[Change, ...]) -> Outcome:
         pair, trouble = self._next_pair(snapshot.settings)
         _own_logs(snapshot.settings, self._user)
-        self.listening.change(wanted(snapshot.settings))
+        self.listening.change(wanted(snapshot.settings, self._services))
         renewed = pair if pair != self.pair else None
         if renewed or differing:
             self.serial += 1
@@ -144,9 +152,9 @@ class InForce:
             return self.pair, str(error)
 
 
-def wanted(settings: Settings) -> list[ListenerKey]:
-    """The listeners that the settings ask for."""
-    return [(service, str(endpoint)) for service, endpoint in listeners(settings)]
+def wanted(settings: Settings, services: Set[str]) -> list[ListenerKey]:
+    """The listeners that the settings ask for, of these services."""
+    return [(service, str(endpoint)) for service, endpoint in listeners(settings) if service in services]
 
 
 def _own_logs(settings: Settings, user: User | None) -> None:

@@ -16,4 +16,4 @@ def serve(source: Source) -> None:
     # A peer that has gone is an error of that one write, not the end of the program.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     notifier = Notifier.from_environment(os.environ)
-    Supervisor(prepare(source), notifier, WORKERS).run()
+    Supervisor(prepare(source, WORKERS), notifier, WORKERS).run()

@@ -22,11 +22,11 @@ from mta.daemon.privileges import User
 class Kind:
     """What there is one child of: its name in logs and counters, and `module:factory` of its role.
 
-    One that `listens` is given the listeners and the certificate."""
+    It is given the listeners of its `services`, and the certificate if it has any."""
 
     name: str
     factory: str
-    listens: bool = False
+    services: frozenset[str] = frozenset()
 
 
 def spawn(kind: Kind, descriptors: Mapping[str, int], user: User | None) -> subprocess.Popen[bytes]:

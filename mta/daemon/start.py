@@ -8,7 +8,7 @@ nothing behind but folders.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mta.counters import Counters
@@ -21,7 +21,7 @@ from mta.daemon.spawn import Kind
 from mta.log.log import open_pipe
 
 LOGGER = Kind("logger", "mta.log.logger:Logger")
-WORKERS = (Kind("receiver", "mta.server.receiver:Receiver", listens=True),)
+WORKERS = (Kind("receiver", "mta.server.receiver:Receiver", services=frozenset({"smtp"})),)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Ground:
         return {**common, "pipe": self.log_read} if kind == LOGGER else {**common, "lock": self.lock}
 
 
-def prepare(source: Source) -> Ground:
+def prepare(source: Source, workers: Sequence[Kind]) -> Ground:
     """Everything a server needs, checked. Raises ConfigError or CannotStart."""
     snapshot = source.load()
     settings = snapshot.settings
@@ -53,6 +53,12 @@ def prepare(source: Source) -> Ground:
     own_folder(settings.application.maildir.path, user)
     make_room(settings.application.socket, user)
     lock = lock_tree(settings.application.maildir.path)
-    in_force = InForce(source, snapshot, Listeners(activation.inherited(os.environ)), user)
+    listening = Listeners(activation.inherited(os.environ))
+    in_force = InForce(source, snapshot, listening, served(workers), user)
     log_read, log_write = open_pipe()
     return Ground(in_force, user, most_descriptors, Counters.create(), lock, log_read, log_write)
+
+
+def served(workers: Sequence[Kind]) -> frozenset[str]:
+    """The services that these workers have between them; nobody would answer at the ports of others."""
+    return frozenset().union(*(kind.services for kind in workers))

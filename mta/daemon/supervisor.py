@@ -212,7 +212,7 @@ class Supervisor:
     # the children
 
     def _configure(self, child: Child) -> None:
-        child.tell(*self._in_force.message(child.listens))
+        child.tell(*self._in_force.message(child.services))
 
     def born(self, child: Child) -> None:
         """A new process knows nothing yet."""

@@ -11,6 +11,6 @@ from mta.daemon.spawn import Kind
 
 if __name__ == "__main__":
     role, *words = sys.argv[1:]
-    workers = (Kind("receiver", f"tests.daemon.roles:{role}", listens=True),)
+    workers = (Kind("receiver", f"tests.daemon.roles:{role}", services=frozenset({"smtp"})),)
     with patch.object(serve, "WORKERS", workers):
         sys.exit(main(words))

@@ -80,6 +80,14 @@ def test_listeners_come_and_go(server: Supervised) -> None:
         server.connected(first)
 
 
+def test_a_service_that_nobody_serves_is_not_listened_on(server: Supervised) -> None:
+    server.save("pop3: { listen = [ ] }", 'pop3: { listen = [ "127.0.0.1:0" ] }')
+    server.await_record("reloaded", key="pop3.listen")
+    assert server.greeting()["listeners"] == ["smtp=127.0.0.1:0"]
+    [listener] = json.loads(server.run("config", "--json").stdout)["listeners"]
+    assert listener["service"] == "smtp"
+
+
 def test_a_port_that_is_taken_changes_nothing(server: Supervised) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
