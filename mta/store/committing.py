@@ -10,6 +10,7 @@ before is done, so that its recovery sees a tree that nobody else changes.
 
 from __future__ import annotations
 
+import select
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -50,12 +51,14 @@ class Line:
 
     def _receive(self, seconds: float | None) -> None:
         """Take all there is; wait for the first piece, for so long at most."""
-        self._socket.settimeout(seconds)
+        # Not by the socket's own timeout: while it has one, every call waits, whatever its flags say.
+        if seconds is not None and not select.select((self._socket,), (), (), seconds)[0]:
+            return
         try:
             self._take(0)
             while self._alive:
                 self._take(socket.MSG_DONTWAIT)
-        except (TimeoutError, BlockingIOError):
+        except BlockingIOError:
             return
 
     def _take(self, flags: int) -> None:

@@ -24,20 +24,16 @@ class Helpers:
 
     def run(self, job: Callable[[], T], done: Callable[[T | OSError], None]) -> None:
         """Do `job` in a thread, then `done` with its result, or its OSError, in the loop's thread."""
-
-        def tell(future: Future[T]) -> None:
-            result = _result(future)
-            self._post(lambda: done(result))
-
-        self._pool.submit(job).add_done_callback(tell)
+        # The result is looked at in the loop's thread: raised in the pool's, a fault would only be logged.
+        self._pool.submit(job).add_done_callback(
+            lambda future: self._post(lambda: _settle(future, done)),
+        )
 
     def close(self) -> None:
         """Finish all jobs. Blocks; the results are with `post` when it returns."""
         self._pool.shutdown()
 
 
-def _result(future: Future[T]) -> T | OSError:
-    try:
-        return future.result()
-    except OSError as error:
-        return error
+def _settle(future: Future[T], done: Callable[[T | OSError], None]) -> None:
+    error = future.exception()
+    done(error if isinstance(error, OSError) else future.result())
