@@ -98,11 +98,12 @@ class Connection:
 
     def check_time(self, now: float) -> None:
         """End the session when its time is over. Our own delays are not held against the client."""
-        if self._paused or self._held:
+        shaking_hands = self._tls is not None and not self._tls.established
+        if self._held or (self._paused and not shaking_hands):
             self._grant()
         elif now < self.deadline:
             return
-        elif self._closing or self._unsent or (self._tls and not self._tls.established):
+        elif self._closing or self._unsent or shaking_hands:
             self._close(self._closing or "timeout")
         else:
             self._session.time_out()

@@ -98,6 +98,7 @@ class Receiver:
             connection.shut_down()
         self._loop.call_later(_PATIENCE, self._end)
         self._loop.at_end_of_turn(self._end_if_empty)
+        self._loop.post(self._end_if_empty)  # with nobody to wait for, there may be no turn to end
 
     # the start
 

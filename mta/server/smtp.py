@@ -225,7 +225,7 @@ class SmtpHost:
         refusal = way if isinstance(way, Reply) else self._lack_of_room(way)
         if refusal is None:
             assert not isinstance(way, Reply)
-            self.recipients.append(Place(str(event.address), way))
+            self.recipients.append(Place(str(event.address), way, event.notify, event.orcpt))
         self.session.reply(refusal or RECIPIENT_OK)
 
     def _lack_of_room(self, way: Mailbox | Domain) -> Reply | None:
@@ -268,6 +268,8 @@ class SmtpHost:
             arrived=self._desk.trace.now(),
             recipients=tuple(self.recipients),
             client=client,
+            ret=sender.ret,
+            envid=sender.envid,
         )
         return Delivery(envelope, self._desk.trace.received(self._hop(identifier)))
 
