@@ -1,0 +1,70 @@
+"""SIGKILL at each system call of a delivery: nothing acknowledged is lost, nothing partial is seen.
+
+First a rehearsal counts the calls that committer and receiver make for one message; then the server is killed
+at each of them in a new tree, started again, and looked at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.faults.rig import ONE, SEVERAL, Server, comes_true, running, send, some, traced
+
+CALLS = {
+    "committer": (
+        "recvfrom", "openat", "mkdir", "mkdirat", "writev", "pwrite64", "fsync", "syncfs", "close",
+        "renameat2", "linkat", "unlinkat", "sendto",
+    ),
+    "receiver": ("recvfrom", "sendto", "write"),
+}  # fmt: skip
+
+
+class Moment(NamedTuple):
+    """The so-manieth call of this name in this process."""
+
+    role: str
+    call: str
+    number: int
+
+
+def moments(folder: Path, recipients: Sequence[str]) -> Iterator[Moment]:
+    """All calls that one message needs in a new tree."""
+    for role, calls in CALLS.items():
+        with running(folder / role) as server:
+            pids = [server.pid_of(role)]
+            with traced(pids, ["-e", f"trace={','.join(calls)}"], folder / f"{role}.trace") as trace:
+                assert send(server.port, recipients).accepted
+                server.await_record("closed")
+        for call, number in Counter(event.name for event in trace.events()).items():
+            yield from (Moment(role, call, nth) for nth in range(1, number + 1))
+
+
+def kill_at(moment: Moment, folder: Path, recipients: Sequence[str]) -> None:
+    server = Server(folder)
+    server.start()
+    options = ["-e", f"trace={moment.call}", "-e", f"inject={moment.call}:signal=KILL:when={moment.number}"]
+    with traced([server.pid_of(moment.role)], options, folder / "trace"):
+        mail = send(server.port, recipients)
+        server.end_all()
+    server.start()
+    after = send(server.port, recipients)
+    assert after.accepted
+    assert comes_true(lambda: server.tree.drafts() == [])
+    server.end_all()
+    server.tree.check(mail)
+    server.tree.check(after)
+
+
+@pytest.mark.parametrize(("recipients", "number"), [(ONE, 12), (SEVERAL, 16)], ids=["one", "two and two"])
+def test_killed_at_any_call(tmp_path: Path, recipients: Sequence[str], number: int) -> None:
+    all_moments = list(moments(tmp_path, recipients))
+    assert len(all_moments) > 10
+    for index, moment in enumerate(some(all_moments, number)):
+        folder = tmp_path / f"{index}-{moment.role}-{moment.call}-{moment.number}"
+        folder.mkdir()
+        kill_at(moment, folder, recipients)
