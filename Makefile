@@ -22,7 +22,7 @@ UNITS   ?= $(PREFIX)/lib/systemd/system
 LIBRARY := $(PREFIX)/lib/mta
 HERE    := $(DESTDIR)$(LIBRARY)
 
-.PHONY: help setup run test lint type fmt bench man install lock clean
+.PHONY: help setup run test faults lint type fmt bench man install lock clean
 .PHONY: install-program install-files
 .DELETE_ON_ERROR:
 
@@ -43,6 +43,9 @@ run: $(READY) ## start the server on etc/mta.conf, in the foreground
 
 test: $(READY) ## run all tests; at the end stands what was skipped, and for want of what
 	$(BIN)/python -m pytest -rs $(ARGS)
+
+faults: $(READY) ## the fault tests at full length, as root: kills, power cuts, full disks, errors of the system
+	FAULTS=long $(BIN)/python -m pytest -rs tests/faults $(ARGS)
 
 lint: $(READY) man ## ruff, and mandoc on the manual pages
 	$(BIN)/ruff check .
