@@ -31,12 +31,20 @@ class Sender(NamedTuple):
     """Octets announced by SIZE=, line ends as CRLF (RFC 1870); None when not told. Never over the limit."""
     body: Literal["7BIT", "8BITMIME"]
     smtputf8: bool
+    ret: str = ""
+    """`FULL` or `HDRS` (RFC 3461 4.3); empty when not given, as all that follow."""
+    envid: str = ""
+    """As sent: xtext (RFC 3461 4.4), at most 100 characters."""
 
 
 class Recipient(NamedTuple):
     """RCPT: will this forward-path be served? Accept with any 2xx. Never a foreign address literal."""
 
     address: Address
+    notify: str = ""
+    """`NEVER`, or some of `SUCCESS,FAILURE,DELAY` (RFC 3461 4.1)."""
+    orcpt: str = ""
+    """As sent, `rfc822;xtext` (RFC 3461 4.2); ASCII, at most 500 characters."""
 
 
 class Data(NamedTuple):

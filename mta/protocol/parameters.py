@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 Keyword: TypeAlias = "Callable[[SmtpServer], str]"
 """The line an object adds to the reply to EHLO; empty when it is not offered now."""
 
-_well_formed = re.compile(rb"[A-Za-z0-9][A-Za-z0-9-]*(?:=[!-<>-~]+)?").fullmatch
+_well_formed = re.compile(rb"[A-Za-z0-9][A-Za-z0-9-]*(?:=[!-<>-~\x80-\xff]+)?").fullmatch
+
+_XTEXT: Final = rb"(?:[!-*,-<>-~]|\+(?:[2-6][0-9A-F]|7[0-9A-E]))"
+"""One character of xtext (RFC 3461 4). What hides behind a plus sign is a printable character too, so that no
+value holds a line end, however it is decoded later."""
+_ORCPT_LIMIT: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +32,7 @@ class Parameter:
     name: bytes
     syntax: str
     value: re.Pattern[bytes] | None
-    keyword: Keyword
+    keyword: Keyword = lambda session: ""
 
     def allows(self, value: bytes | None) -> bool:
         """None: given without a value."""
@@ -52,8 +57,34 @@ SMTPUTF8: Final = Parameter(
     name=b"SMTPUTF8", syntax="SMTPUTF8 without a value", value=None, keyword=lambda session: "SMTPUTF8"
 )
 
-MAIL_PARAMETERS: Final = (SIZE, BODY, SMTPUTF8)
-RCPT_PARAMETERS: Final[tuple[Parameter, ...]] = ()
+# What the sender wants to be told (RFC 3461 4).
+RET: Final = Parameter(
+    name=b"RET",
+    syntax="RET=FULL or RET=HDRS",
+    value=re.compile(rb"FULL|HDRS", re.IGNORECASE),
+    keyword=lambda session: "DSN",
+)
+ENVID: Final = Parameter(
+    name=b"ENVID",
+    syntax="ENVID=xtext, at most 100 characters",
+    value=re.compile(rb"(?=.{1,100}\Z)%b+" % _XTEXT),
+)
+NOTIFY: Final = Parameter(
+    name=b"NOTIFY",
+    syntax="NOTIFY=NEVER, or some of NOTIFY=SUCCESS,FAILURE,DELAY",
+    value=re.compile(rb"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*", re.IGNORECASE),
+)
+ORCPT: Final = Parameter(
+    name=b"ORCPT",
+    syntax="ORCPT=type;xtext, at most 500 characters",
+    value=re.compile(
+        rb"(?=.{1,%d}\Z)(?:[A-Za-z0-9][A-Za-z0-9-]*;%b+|(?i:utf-8);(?:%b|[\x80-\xff])+)"
+        % (_ORCPT_LIMIT, _XTEXT, _XTEXT)
+    ),
+)
+
+MAIL_PARAMETERS: Final = (SIZE, BODY, SMTPUTF8, RET, ENVID)
+RCPT_PARAMETERS: Final = (NOTIFY, ORCPT)
 
 
 def by_name(parameters: tuple[Parameter, ...]) -> Mapping[bytes, Parameter]:
@@ -79,3 +110,22 @@ def parse_parameters(octets: bytes, known: Mapping[bytes, Parameter]) -> dict[by
             raise Refusal(Reply(501, "5.5.4", f"syntax: {parameter.syntax}"))
         values[parameter.name] = value
     return values
+
+
+def notify_of(value: bytes) -> str:
+    """The value of NOTIFY in upper case, each word once."""
+    return ",".join(dict.fromkeys(value.decode("ascii").upper().split(",")))
+
+
+def orcpt_of(value: bytes) -> str:
+    r"""The value of ORCPT in ASCII: what is not becomes `\x{...}`, which every host can take (RFC 6533 3).
+
+    Raises Refusal."""
+    wrong = Refusal(Reply(501, "5.5.4", f"syntax: {ORCPT.syntax}"))
+    try:
+        text = "".join(c if c.isascii() else rf"\x{{{ord(c):X}}}" for c in value.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise wrong from error
+    if len(text) > _ORCPT_LIMIT:
+        raise wrong
+    return text

@@ -20,6 +20,8 @@ from mta.protocol.parameters import (
     Keyword,
     Parameter,
     by_name,
+    notify_of,
+    orcpt_of,
     parse_parameters,
 )
 from mta.protocol.replies import Refusal, Reply
@@ -133,7 +135,16 @@ def _mail(session: "SmtpServer", argument: bytes) -> Sender:
         raise Refusal(replies.NON_ASCII)
     if not path.domain and path != NULL_PATH:
         raise MAIL.wrong("5.1.7")
-    return Sender(path, _size(session, values.get(b"SIZE")), _body(values.get(b"BODY", b"7BIT")), utf8)
+    sender = Sender(path, _size(session, values.get(b"SIZE")), _body(values.get(b"BODY", b"7BIT")), utf8)
+    return sender if _REPORTING.isdisjoint(values) else _reporting(sender, values)
+
+
+_REPORTING: Final = frozenset((b"RET", b"ENVID"))
+
+
+def _reporting(sender: Sender, values: Mapping[bytes, bytes]) -> Sender:
+    ret, envid = (values.get(name, b"").decode("ascii") for name in (b"RET", b"ENVID"))
+    return sender._replace(ret=ret.upper(), envid=envid)
 
 
 def _body(value: bytes) -> Literal["7BIT", "8BITMIME"]:
@@ -153,7 +164,7 @@ def _rcpt(session: "SmtpServer", argument: bytes) -> Recipient:
     if argument[:3].upper() != b"TO:":
         raise RCPT.wrong()
     address, rest = _path_of(RCPT, session, argument, 3)
-    _values(session, rest, _rcpt_parameters)
+    values = _values(session, rest, _rcpt_parameters)
     if address == NULL_PATH:
         raise RCPT.wrong("5.1.3")
     if not (session.smtputf8 or argument.isascii()):
@@ -162,7 +173,9 @@ def _rcpt(session: "SmtpServer", argument: bytes) -> Recipient:
         raise Refusal(replies.TOO_MANY_RECIPIENTS)
     if not address.domain or address.is_literal:
         address = _home(session, address)
-    return Recipient(address)
+    if not values:
+        return Recipient(address)
+    return Recipient(address, notify_of(values.get(b"NOTIFY", b"")), orcpt_of(values.get(b"ORCPT", b"")))
 
 
 def _home(session: "SmtpServer", address: Address) -> Address:
@@ -269,7 +282,7 @@ HELO: Final = Verb(
 )
 MAIL: Final = Verb(
     name="MAIL",
-    syntax="MAIL FROM:<address> [SIZE=n] [BODY=7BIT|8BITMIME] [SMTPUTF8]",
+    syntax="MAIL FROM:<address> [SIZE=n] [BODY=7BIT|8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=xtext]",
     help="Begins a message; <> is the sender that wants no reports.",
     order=states.BEGINNING,
     effect=_mail,
@@ -277,7 +290,7 @@ MAIL: Final = Verb(
 )
 RCPT: Final = Verb(
     name="RCPT",
-    syntax="RCPT TO:<address>",
+    syntax="RCPT TO:<address> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;xtext]",
     help="Names a recipient; say it once for each.",
     order=states.ADDRESSING,
     effect=_rcpt,

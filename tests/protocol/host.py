@@ -50,6 +50,8 @@ class Message:
 
     sender: Address
     recipients: list[Address]
+    wishes: list[tuple[str, str]]
+    """What the sender wants to be told: ret and envid, then notify and orcpt of each recipient."""
     crlf: bytes = b""
     lf: bytes = b""
 
@@ -115,11 +117,11 @@ class Host:
 
     def _judge(self, event: Question) -> Reply:
         match event:
-            case Sender(path):
-                self.open = Message(path, [])
+            case Sender(path, ret=ret, envid=envid):
+                self.open = Message(path, [], [(ret, envid)])
                 return replies.SENDER_OK
-            case Recipient(address):
-                return self._judge_recipient(address)
+            case Recipient():
+                return self._judge_recipient(event)
             case Data():
                 return self.data
             case Verify(address):
@@ -130,13 +132,15 @@ class Host:
                 return replies.READY_FOR_TLS
         raise AssertionError(event)
 
-    def _judge_recipient(self, address: Address) -> Reply:
+    def _judge_recipient(self, recipient: Recipient) -> Reply:
+        address = recipient.address
         if address.domain != "example.org" and not self.session.trusted:
             return replies.RELAY_DENIED
         if address.local == "nobody":
             return replies.NO_SUCH_USER
         assert self.open is not None
         self.open.recipients.append(address)
+        self.open.wishes.append((recipient.notify, recipient.orcpt))
         return replies.RECIPIENT_OK
 
     def _store(self, text: Text) -> None:

@@ -10,6 +10,8 @@ Then:
     S* code                the server answers a whole reply of this code, whatever it says
     X: reason              the session is closed
     A: from to ... | text  this message has been accepted, text with the same escapes
+    R: ret envid           its sender wants these reports (`-` for nothing); then for each recipient
+    R: notify orcpt        (all left out: nothing is said of reports)
 
 What is not said by the file must not happen: no other reply, no other message, no other end.
 """
@@ -47,7 +49,7 @@ def read(path: Path) -> Iterator[Dialogue]:
             if line.startswith("with "):
                 settings |= {name: value for name, _, value in (w.partition("=") for w in line[5:].split())}
             else:
-                assert re.match(r"(C:|C~|S:|S\*|X:|A:)( |$)", line), f"{path.name}: {line}"
+                assert re.match(r"(C:|C~|S:|S\*|X:|A:|R:)( |$)", line), f"{path.name}: {line}"
                 parts.append((line[:2], line[3:]))
         yield Dialogue(f"{path.stem}: {title}", settings, tuple(parts))
 
@@ -108,11 +110,20 @@ def stored(message: Message) -> str:
     return " ".join([str(message.sender) or "<>", *map(str, message.recipients), "|", text]).rstrip(" ")
 
 
+def wishes(message: Message) -> list[str]:
+    """A message as its R lines show it."""
+    if not any(any(pair) for pair in message.wishes):
+        return []
+    return [" ".join(word or "-" for word in pair) for pair in message.wishes]
+
+
 def check_end(dialogue: Dialogue, host: Host) -> None:
     """Exactly the messages and the end that the file names."""
     ends = [text for kind, text in dialogue.lines if kind == "X:"]
     assert ([host.closed] if host.closed else []) == ends
     assert [stored(message) for message in host.accepted] == [t for kind, t in dialogue.lines if kind == "A:"]
+    told = [text for kind, text in dialogue.lines if kind == "R:"]
+    assert [line for message in host.accepted for line in wishes(message)] == told
     for message in host.accepted:
         assert message.lf == message.crlf.replace(b"\r\n", b"\n")
 

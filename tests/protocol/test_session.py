@@ -254,6 +254,7 @@ def test_18_what_ehlo_offers_is_there() -> None:
         b"SIZE": b"MAIL FROM:<a@b.example> SIZE=1\r\nRSET\r\n",
         b"8BITMIME": b"MAIL FROM:<a@b.example> BODY=8BITMIME\r\nRSET\r\n",
         b"SMTPUTF8": b"MAIL FROM:<a@b.example> SMTPUTF8\r\nRSET\r\n",
+        b"DSN": b"MAIL FROM:<a@b.example> RET=FULL ENVID=x\r\nRSET\r\n",
         b"CHUNKING": ENVELOPE + b"BDAT 0 LAST\r\n",
         b"HELP": b"HELP\r\n",
         b"STARTTLS": b"STARTTLS\r\n",
