@@ -59,6 +59,10 @@ class Recipient:
 
     address: str
     way: Way
+    notify: str = ""
+    """What the sender wants to be told of it: `NEVER`, or some of `SUCCESS,FAILURE,DELAY` (RFC 3461 4.1)."""
+    orcpt: str = ""
+    """The address it was sent to first: `rfc822;xtext` (RFC 3461 4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,10 @@ class Envelope:
     recipients: tuple[Recipient, ...]
     client: Mapping[str, object] = field(default_factory=dict)
     """How it came: helo, address, protocol, body, smtputf8 and the like. JSON values only."""
+    ret: str = ""
+    """What a report returns: `FULL` or `HDRS` (RFC 3461 4.3); empty when the sender did not say."""
+    envid: str = ""
+    """The sender's own name for the message: xtext (RFC 3461 4.4)."""
 
     def __post_init__(self) -> None:
         if identifier.PATTERN.fullmatch(self.id) is None:

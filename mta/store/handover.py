@@ -44,9 +44,12 @@ def unframe(received: bytearray) -> list[Any]:
 def pack_delivery(delivery: Delivery) -> Packed:
     """All of it but what concerns this process alone. Its text is not copied here."""
     envelope = delivery.envelope
-    recipients = [(recipient.address, *_pack_way(recipient.way)) for recipient in envelope.recipients]
+    recipients = [
+        (each.address, *_pack_way(each.way), each.notify, each.orcpt) for each in envelope.recipients
+    ]
+    wishes = (envelope.ret, envelope.envid)
     return (
-        (envelope.id, envelope.sender, envelope.arrived, recipients, dict(envelope.client)),
+        (envelope.id, envelope.sender, envelope.arrived, recipients, dict(envelope.client), *wishes),
         delivery.trace,
         tuple(delivery.text),
         (delivery.octets, delivery.wire_size),
@@ -56,9 +59,11 @@ def pack_delivery(delivery: Delivery) -> Packed:
 
 def unpack_delivery(packed: Packed) -> tuple[Delivery, list[SealedFile]]:
     """The delivery, and the files that were sealed for it."""
-    (identifier, sender, arrived, recipients, client), trace, text, sizes, drafts = packed
-    places = tuple(Recipient(address, _unpack_way(kind, name)) for address, kind, name in recipients)
-    delivery = Delivery(Envelope(identifier, sender, arrived, places, client), trace)
+    (identifier, sender, arrived, recipients, *rest), trace, text, sizes, drafts = packed
+    places = tuple(
+        Recipient(address, _unpack_way(kind, name), *wishes) for address, kind, name, *wishes in recipients
+    )
+    delivery = Delivery(Envelope(identifier, sender, arrived, places, *rest), trace)
     delivery.text = Text(*text)
     delivery.octets, delivery.wire_size = sizes
     return delivery, drafts

@@ -6,7 +6,8 @@
     the message, byte for byte, CRLF line ends
 
 The first line has a fixed width, as the length of the message is filled in when all of it has come. The JSON
-is ASCII, so that no address, however odd, can break a line or the decoding. What a later version adds to a
+is ASCII, so that no address, however odd, can break a line or the decoding. "ret" and "envid", "notify" and
+"orcpt" (RFC 3461) stand there when they were given. What a later version adds to a
 line, an older one skips. This module knows the form only, not where letters lie.
 """
 
@@ -48,6 +49,7 @@ def envelope_lines(envelope: Envelope) -> bytes:
         "sender": envelope.sender,
         "arrived": envelope.arrived,
         "client": dict(envelope.client),
+        **_given(ret=envelope.ret, envid=envelope.envid),
     }
     lines = [message, *map(_recipient_line, envelope.recipients)]
     return b"".join(json.dumps(line).encode("ascii") + b"\n" for line in lines)
@@ -67,11 +69,16 @@ def read_letter(fd: int, system: type[System] | System = System) -> Letter:
 
 
 def _recipient_line(recipient: Recipient) -> dict[str, object]:
+    given = _given(notify=recipient.notify, orcpt=recipient.orcpt)
     match recipient.way:
         case Mailbox(folder):
-            return {"address": recipient.address, "mailbox": folder}
+            return {"address": recipient.address, "mailbox": folder, **given}
         case Domain(name):
-            return {"address": recipient.address, "domain": name}
+            return {"address": recipient.address, "domain": name, **given}
+
+
+def _given(**wishes: str) -> dict[str, str]:
+    return {name: value for name, value in wishes.items() if value}
 
 
 def _envelope(lines: bytes) -> Envelope:
@@ -84,6 +91,8 @@ def _envelope(lines: bytes) -> Envelope:
             arrived=_seconds(message),
             recipients=tuple(map(_recipient, recipients)),
             client=client if isinstance(client, dict) else {},
+            ret=_wish(message, "ret"),
+            envid=_wish(message, "envid"),
         )
     # JSON's own errors are ValueErrors too, as are those of envelopes and ways.
     except (KeyError, ValueError, RecursionError) as error:
@@ -92,7 +101,7 @@ def _envelope(lines: bytes) -> Envelope:
 
 def _recipient(line: Mapping[str, object]) -> Recipient:
     way: Way = Mailbox(_string(line, "mailbox")) if "mailbox" in line else Domain(_string(line, "domain"))
-    return Recipient(_string(line, "address"), way)
+    return Recipient(_string(line, "address"), way, _wish(line, "notify"), _wish(line, "orcpt"))
 
 
 def _object(line: bytes) -> Mapping[str, object]:
@@ -107,6 +116,10 @@ def _string(line: Mapping[str, object], key: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{key} is no string")
     return value
+
+
+def _wish(line: Mapping[str, object], key: str) -> str:
+    return _string(line, key) if key in line else ""
 
 
 def _seconds(line: Mapping[str, object]) -> float:

@@ -175,3 +175,9 @@ def test_deliveries_cross_unchanged_however_the_frames_are_cut() -> None:
     for before, after in zip(sent, arrived, strict=True):
         assert (before.envelope, before.trace, before.text) == (after.envelope, after.trace, after.text)
         assert (before.octets, before.wire_size) == (after.octets, after.wire_size)
+
+
+def test_wishes_for_reports_cross_too() -> None:
+    recipient = Recipient("r@example.org", Mailbox("r"), "SUCCESS", "rfc822;r@example.net")
+    envelope = Envelope(IDENTIFIERS.next(), "s@example.net", 1.5, (recipient,), ret="FULL", envid="x")
+    assert unpack_delivery(pack_delivery(Delivery(envelope, TRACE)))[0].envelope == envelope

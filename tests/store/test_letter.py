@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ ENVELOPE = Envelope(
     1_800_000_000.5,
     (Recipient("a@example", Mailbox("a")), Recipient('"b\\"c"@example', Domain("example"))),
     {"helo": "a\ud800\n", "smtputf8": True},
+)
+WISHES = replace(
+    ENVELOPE,
+    recipients=(
+        Recipient("a@example", Mailbox("a"), "SUCCESS,DELAY", "rfc822;a+2Bb@example"),
+        Recipient("b@example", Domain("example"), "NEVER"),
+    ),
+    ret="FULL",
+    envid="order+207",
 )
 LINES = envelope_lines(ENVELOPE)
 MESSAGE = b"Received: x\r\n\r\nhi\r\n"
@@ -38,6 +48,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert letter == Letter(ENVELOPE, LETTER.index(MESSAGE), len(MESSAGE))
 
 
+def test_wishes_for_reports_are_kept(tmp_path: Path) -> None:
+    lines = envelope_lines(WISHES)
+    letter = read(tmp_path / "letter", first_line(len(lines), len(MESSAGE)) + lines + MESSAGE)
+    assert letter.envelope == WISHES
+
+
 def test_it_can_be_read_by_eye() -> None:
     assert LETTER.decode("ascii").split("\n")[:4] == [
         "mta-letter/1 envelope=00000236 message=000000000019",
@@ -49,7 +65,7 @@ def test_it_can_be_read_by_eye() -> None:
 
 
 def test_what_a_later_version_adds_is_skipped(tmp_path: Path) -> None:
-    lines = LINES.replace(b'{"address"', b'{"notify": ["NEVER"], "address"')
+    lines = LINES.replace(b'{"address"', b'{"later": ["x"], "address"')
     letter = read(tmp_path / "letter", first_line(len(lines), len(MESSAGE)) + lines + MESSAGE)
     assert letter.envelope == ENVELOPE
 
@@ -73,6 +89,8 @@ def test_a_cut_letter_is_broken(tmp_path: Path, length: int) -> None:
         LINES.replace(b'"domain": "example"', b'"domain": 1'),
         LINES.replace(b'"mailbox": "a"', b'"mailbox": "../a"'),
         LINES.replace(b'"mailbox": "a"', b'"box": "a"'),
+        LINES.replace(b'"mailbox": "a"', b'"mailbox": "a", "notify": ["NEVER"]'),
+        LINES.replace(b'"client"', b'"envid": 1, "client"'),
         LINES.replace(b"1800000000.5", b'"now"'),
         LINES.replace(b'"arrived"', b'"left"'),
         LINES.splitlines(keepends=True)[0],
