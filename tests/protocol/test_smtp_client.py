@@ -483,6 +483,15 @@ def test_what_is_injected_before_tls_ends_the_session(injected: bytes) -> None:
     assert client.data_to_send() == b""
 
 
+@pytest.mark.parametrize("injected", [b"250 evil\r\n", b"421 bye\r\n"])
+def test_what_is_injected_in_the_handshake_ends_the_session(injected: bytes) -> None:
+    client = in_starttls()
+    client.receive_data(b"220 go\r\n")
+    assert client.next_event() == StartTls()
+    client.receive_data(injected)
+    assert cause(client).fault is Fault.INJECTED
+
+
 @pytest.mark.parametrize("injected", INJECTED)
 def test_what_is_injected_later_ends_the_session_too(injected: bytes) -> None:
     client = in_starttls()

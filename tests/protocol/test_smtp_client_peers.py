@@ -153,9 +153,10 @@ def test_a_250_before_the_final_dot_is_not_its_reply() -> None:
     assert not fate.ambiguous
 
 
-def test_half_a_reply_before_the_final_dot_is_not_its_reply() -> None:
+@pytest.mark.parametrize("half", [b"25", b"250-queued\r\n"])
+def test_half_a_reply_before_the_final_dot_is_not_its_reply(half: bytes) -> None:
     client = in_text()
-    client.receive_data(b"25")
+    client.receive_data(half)
     client.text(b"x", last=True)
     assert client.data_to_send() == b""
     assert isinstance(the_fate(client), Failed)
