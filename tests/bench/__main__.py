@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -78,6 +79,8 @@ def head(bench: Bench) -> str:
 
 def main() -> int:
     options = arguments()
+    # A bench that is stopped stops its servers.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if generator.PROGRAM is None:
         print("smtp-source is missing: install the package postfix", file=sys.stderr)
         return 1

@@ -13,6 +13,9 @@ MOST_MAILBOXES = 200
 MAILBOXES = ("user", *(f"{number}user" for number in range(MOST_MAILBOXES + 1)))
 """Local parts that a load may send to."""
 
+PATIENCE = 600.0
+"""Seconds that one load may take."""
+
 
 @dataclass(frozen=True)
 class Load:
@@ -44,7 +47,7 @@ class Load:
 def send(load: Load, port: int) -> None:
     """Send it all to 127.0.0.1; done when the last message has been accepted.
 
-    Raises RuntimeError with what smtp-source said when a message was refused.
+    Raises RuntimeError with what smtp-source said when a message was refused, or when it takes too long.
     """
     assert PROGRAM is not None
     command = [
@@ -69,6 +72,13 @@ def send(load: Load, port: int) -> None:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(load.generators)
     ]
-    said = [process.communicate()[0] for process in running]
+    try:
+        said = [process.communicate(timeout=PATIENCE)[0] for process in running]
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"not accepted within {PATIENCE:.0f} seconds") from error
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
     if any(process.returncode for process in running):
         raise RuntimeError("; ".join(filter(None, (text.strip() for text in said))))
