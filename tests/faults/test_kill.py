@@ -20,8 +20,11 @@ CALLS = {
         "recvfrom", "openat", "mkdir", "mkdirat", "writev", "pwrite64", "fsync", "syncfs", "close",
         "renameat2", "linkat", "unlinkat", "sendto",
     ),
-    "receiver": ("recvfrom", "sendto", "write"),
+    "receiver": ("recvfrom", "openat", "mkdirat", "writev", "pwrite64", "fsync", "close", "sendto", "write"),
 }  # fmt: skip
+
+LARGE = 300_000
+"""Octets that do not wait in memory: the receiver writes them itself."""
 
 
 class Moment(NamedTuple):
@@ -32,24 +35,24 @@ class Moment(NamedTuple):
     number: int
 
 
-def moments(folder: Path, recipients: Sequence[str]) -> Iterator[Moment]:
+def moments(folder: Path, recipients: Sequence[str], octets: int) -> Iterator[Moment]:
     """All calls that one message needs in a new tree."""
     for role, calls in CALLS.items():
         with running(folder / role) as server:
             pids = [server.pid_of(role)]
             with traced(pids, ["-e", f"trace={','.join(calls)}"], folder / f"{role}.trace") as trace:
-                assert send(server.port, recipients).accepted
+                assert send(server.port, recipients, octets).accepted
                 server.await_record("closed")
         for call, number in Counter(event.name for event in trace.events()).items():
             yield from (Moment(role, call, nth) for nth in range(1, number + 1))
 
 
-def kill_at(moment: Moment, folder: Path, recipients: Sequence[str]) -> None:
+def kill_at(moment: Moment, folder: Path, recipients: Sequence[str], octets: int) -> None:
     server = Server(folder)
     server.start()
     options = ["-e", f"trace={moment.call}", "-e", f"inject={moment.call}:signal=KILL:when={moment.number}"]
     with traced([server.pid_of(moment.role)], options, folder / "trace"):
-        mail = send(server.port, recipients)
+        mail = send(server.port, recipients, octets)
         server.end_all()
     server.start()
     after = send(server.port, recipients)
@@ -60,11 +63,15 @@ def kill_at(moment: Moment, folder: Path, recipients: Sequence[str]) -> None:
     server.tree.check(after)
 
 
-@pytest.mark.parametrize(("recipients", "number"), [(ONE, 12), (SEVERAL, 16)], ids=["one", "two and two"])
-def test_killed_at_any_call(tmp_path: Path, recipients: Sequence[str], number: int) -> None:
-    all_moments = list(moments(tmp_path, recipients))
+@pytest.mark.parametrize(
+    ("recipients", "octets", "number"),
+    [(ONE, 100, 10), (SEVERAL, 100, 12), (SEVERAL, LARGE, 8)],
+    ids=["one", "two and two", "large"],
+)
+def test_killed_at_any_call(tmp_path: Path, recipients: Sequence[str], octets: int, number: int) -> None:
+    all_moments = list(moments(tmp_path, recipients, octets))
     assert len(all_moments) > 10
     for index, moment in enumerate(some(all_moments, number)):
         folder = tmp_path / f"{index}-{moment.role}-{moment.call}-{moment.number}"
         folder.mkdir()
-        kill_at(moment, folder, recipients)
+        kill_at(moment, folder, recipients, octets)
