@@ -94,8 +94,8 @@ class Forward:
     """Forward-path without brackets, quoted where it must be."""
     notify: str = ""
     """`NEVER`, or some of `SUCCESS,FAILURE,DELAY`."""
-    original: str = ""
-    """ORCPT: `rfc822;user@example.org`."""
+    orcpt: str = ""
+    """`rfc822;user@example.org`; ASCII, as the server session hands it on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,14 @@ parsed as an address or matched as a parameter before, so that no CR, LF, NUL, b
 envelope can become a second argument or a second command.
 """
 
-import re
 from collections.abc import Iterator
-from typing import Final
 
 from mta.protocol.address import parse_path
 from mta.protocol.answers import Answer
 from mta.protocol.client_events import Failed, Fate, Fault, Forward, Mail, Refused, Stage
 from mta.protocol.dialogue import Command
 from mta.protocol.features import Features
-
-_xtext = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2}){1,100}").fullmatch
-_original = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*;(?:[!-*,-<>-~]|\+[0-9A-F]{2}){1,500}").fullmatch
-_notify = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*").fullmatch
-_RET: Final = ("FULL", "HDRS")
+from mta.protocol.parameters import ENVID, NOTIFY, ORCPT, RET, Parameter
 
 
 class Unsendable(Exception):
@@ -118,14 +112,10 @@ class Transaction:
 
     def _report_parameters(self) -> Iterator[str]:
         """RFC 3461 4.3, 4.4."""
-        mail = self._mail
-        if (mail.ret and mail.ret not in _RET) or (mail.envid and not _xtext(mail.envid)):
-            raise Unsendable(Stage.MAIL, Fault.BAD_SENDER, ascii(mail.envid or mail.ret))
-        if self._features.dsn:
-            if mail.ret:
-                yield f"RET={mail.ret}"
-            if mail.envid:
-                yield f"ENVID={mail.envid}"
+        words = _words((RET, self._mail.ret), (ENVID, self._mail.envid))
+        if words is None:
+            raise Unsendable(Stage.MAIL, Fault.BAD_SENDER, ascii(f"{self._mail.ret} {self._mail.envid}"))
+        return iter(words if self._features.dsn else ())
 
     def _recipients(self) -> Iterator[Command]:
         for index, forward in enumerate(self._mail.recipients):
@@ -142,16 +132,18 @@ class Transaction:
             raise Unsendable(Stage.RCPT, Fault.BAD_RECIPIENT, ascii(forward.address))
         if not (path.isascii() or self._utf8):
             raise Unsendable(Stage.RCPT, Fault.NO_SMTPUTF8, path)
-        return f"RCPT TO:<{path}>" + self._recipient_parameters(forward)
+        words = _words((NOTIFY, forward.notify), (ORCPT, forward.orcpt))
+        if words is None:
+            raise Unsendable(Stage.RCPT, Fault.BAD_RECIPIENT, ascii(f"{forward.notify} {forward.orcpt}"))
+        return " ".join([f"RCPT TO:<{path}>", *(words if self._features.dsn else ())])
 
-    def _recipient_parameters(self, forward: Forward) -> str:
-        """RFC 3461 4.1, 4.2."""
-        notify, original = forward.notify, forward.original
-        if (notify and not _notify(notify)) or (original and not _original(original)):
-            raise Unsendable(Stage.RCPT, Fault.BAD_RECIPIENT, ascii(f"{notify} {original}"))
-        if not self._features.dsn:
-            return ""
-        return (f" NOTIFY={notify}" if notify else "") + (f" ORCPT={original}" if original else "")
+
+def _words(*parameters: tuple[Parameter, str]) -> list[str] | None:
+    """Those that are given, as they are written; None when one cannot be written."""
+    given = [(parameter, value) for parameter, value in parameters if value]
+    if not all(value.isascii() and parameter.allows(value.encode("ascii")) for parameter, value in given):
+        return None
+    return [f"{parameter.name.decode('ascii')}={value}" for parameter, value in given]
 
 
 def _written(address: str) -> str | None:

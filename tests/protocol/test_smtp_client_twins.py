@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.protocol.client_events import Accepted, Forward, Mail, Refused
+from mta.protocol.events import Recipient, Sender
 from mta.protocol.replies import LOCAL_FAULT
 from mta.protocol.smtp_client import ClientTerms, SmtpClient
 from tests.protocol.exchanger import TERMS, Connection, Letter, carry, mail, pieces
@@ -65,7 +66,6 @@ def test_all_ways_in_all_portions(terms: ClientTerms, size: int) -> None:
         [Refused],
         [Accepted],
     ]
-    # With DATA under way behind refused recipients, the server refuses what follows and closes (RFC 2920).
     assert [(list(map(str, message.recipients)), message.crlf) for message in server.accepted] == [
         (["b@example.org", "c@example.org"], TEXT),
         (["d@example.org"], b".\r\n"),
@@ -125,6 +125,22 @@ def test_other_scripts() -> None:
     assert str(message.sender) == "å@example.net"
     assert [recipient.local for recipient in message.recipients] == ["ö", "a b"]
     assert server.session.protocol == "ESMTP"
+
+
+def test_what_the_sender_wants_to_be_told() -> None:
+    server = host()
+    sent = Mail(
+        "a@example.net",
+        (Forward("b@example.org", "SUCCESS,DELAY", "utf-8;\\x{E5}+2B"),),
+        10,
+        ret="HDRS",
+        envid="x",
+    )
+    play(server, [(sent, [TEXT])])
+    (sender,) = [event for event in server.events if isinstance(event, Sender)]
+    (recipient,) = [event for event in server.events if isinstance(event, Recipient)]
+    assert (sender.ret, sender.envid) == ("HDRS", "x")
+    assert (recipient.notify, recipient.orcpt) == ("SUCCESS,DELAY", "utf-8;\\x{E5}+2B")
 
 
 def test_recipients_beyond_the_limit_are_left_for_later() -> None:

@@ -135,6 +135,7 @@ def test_bad_parameters_of_mail(change: dict[str, str], features: Features) -> N
         Forward("b@example.org", "", "rfc822;a b"),
         Forward("b@example.org", "", "rfc822;a\r\nb"),
         Forward("b@example.org", "", "rfc822;"),
+        Forward("b@example.org", "", "utf-8;ö"),
     ],
 )
 def test_bad_parameters_of_a_recipient(forward: Forward) -> None:
