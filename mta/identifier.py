@@ -12,6 +12,7 @@ import os
 import re
 import time
 from base64 import b32hexencode
+from hashlib import sha256
 
 LENGTH = 20
 PATTERN = re.compile(r"[0-9a-z]{20}")
@@ -41,8 +42,7 @@ class Identifiers:
         milliseconds = time.time_ns() // 1_000_000 - _EPOCH_MS
         serial = (self._process + self._count) & 0xFFFFF
         bits = (milliseconds & 0xFFFFFFFFFF) << 60 | serial << 40 | self._random_bits()
-        # 100 bits are exactly twenty characters of five; the encoder wants whole groups of forty.
-        return b32hexencode((bits << 20).to_bytes(15, "big"))[:LENGTH].decode().lower()
+        return _written(bits)
 
     def _random_bits(self) -> int:
         """Forty of them, from a stock that is fetched rarely."""
@@ -50,6 +50,20 @@ class Identifiers:
             self._random = os.urandom(_STOCK)
         taken, self._random = self._random[:5], self._random[5:]
         return int.from_bytes(taken, "big")
+
+
+def _written(bits: int) -> str:
+    # 100 bits are exactly twenty characters of five; the encoder wants whole groups of forty.
+    return b32hexencode((bits << 20).to_bytes(15, "big"))[:LENGTH].decode().lower()
+
+
+def derived(made: float, *sources: str) -> str:
+    """The identifier that these sources have at this time (epoch seconds): always the same one, and with
+    other sources another one."""
+    digest = sha256("\0".join(sources).encode()).digest()
+    milliseconds = int(made * 1000) - _EPOCH_MS
+    bits = (milliseconds & 0xFFFFFFFFFF) << 60 | int.from_bytes(digest[:8], "big") >> 4
+    return _written(bits)
 
 
 def made_at(identifier: str) -> float | None:

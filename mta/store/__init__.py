@@ -3,24 +3,36 @@
 from mta.store.committer import Committer, CommitterDied
 from mta.store.delivery import Delivery, Failed, Outcome, Reason, Stored, Text, failure
 from mta.store.envelope import Domain, Envelope, Mailbox, Recipient, Way
+from mta.store.letter import BrokenLetter
+from mta.store.queue import Queue
+from mta.store.reading import OpenLetter
 from mta.store.records import Recovery, Unfinished
+from mta.store.status import Entry, Report, Standing, State, Status
 from mta.store.store import Space, Store
 from mta.store.threads import Helpers
 
 __all__ = [
+    "BrokenLetter",
     "Committer",
     "CommitterDied",
     "Delivery",
     "Domain",
+    "Entry",
     "Envelope",
     "Failed",
     "Helpers",
     "Mailbox",
+    "OpenLetter",
     "Outcome",
+    "Queue",
     "Reason",
     "Recipient",
     "Recovery",
+    "Report",
     "Space",
+    "Standing",
+    "State",
+    "Status",
     "Store",
     "Stored",
     "Text",

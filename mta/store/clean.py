@@ -32,7 +32,7 @@ class Cleaning:
         self._folders = folders
         self._writing = writing
         self._began = began
-        self._own = re.compile(rf"([0-9a-z]{{20}})\.{re.escape(writing.writer)}(\.mail)?")
+        self._own = re.compile(rf"([0-9a-z]{{20}})\.{re.escape(writing.writer)}(\.mail|\.status\d+)?")
 
     def clean(self) -> int:
         """Go through all tmp folders; the number of files removed."""

@@ -20,6 +20,8 @@ from mta.store.clean import Cleaning
 from mta.store.commit import GroupCommit
 from mta.store.delivery import Delivery, Stored, Text, failure
 from mta.store.folders import Folders
+from mta.store.once import Once
+from mta.store.queue import Queue
 from mta.store.records import Records, Recovery, Unfinished
 from mta.store.syncing import Syncing
 from mta.store.system import System, syncs_together
@@ -59,6 +61,9 @@ class Store:
         self._writing = Writing(self._system, self._folders, host=host, writer=writer)
         self._group = GroupCommit(self._folders, self._writing, syncing)
         self._records = Records(self._system, self._folders, self._writing, syncing)
+        self._once = Once(self._folders, self._writing, syncing, self._group)
+        self.queue = Queue(self._system, self._folders, syncing, writer)
+        """The letters below .OTHER_SERVERS, for the relay and `mta queue`."""
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -135,6 +140,13 @@ class Store:
         for delivery in batch:
             if len(delivery.ways) > 1 and isinstance(delivery.outcome, Stored):
                 self._records.add(delivery)
+            delivery.drafts = []
+
+    def commit_once(self, batch: Sequence[Delivery]) -> None:
+        """Commit deliveries of one way each under identifiers that may have been used for them before, by a
+        process that died: reports. One that is there is done. Never raises OSError."""
+        self._once.commit(batch)
+        for delivery in batch:
             delivery.drafts = []
 
     def finish(self, batch: Sequence[Delivery] = ()) -> list[Unfinished]:

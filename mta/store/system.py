@@ -10,7 +10,8 @@ import ctypes
 import errno
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 _RENAME_NOREPLACE = 1
 _SYNC_FILE_RANGE_WRITE = 2
@@ -50,6 +51,7 @@ class System:
     writev = staticmethod(os.writev)
     pwrite = staticmethod(os.pwrite)
     pread = staticmethod(os.pread)
+    ftruncate = staticmethod(os.ftruncate)
     fsync = staticmethod(os.fsync)
     link = staticmethod(os.link)
     unlink = staticmethod(os.unlink)
@@ -62,6 +64,11 @@ class System:
     def listdir(fd: int) -> list[str]:
         """The names in an open folder."""
         return os.listdir(fd)
+
+    @staticmethod
+    def scandir(fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """The entries of an open folder, as they come."""
+        return os.scandir(fd)
 
     @staticmethod
     def rename(name: str, directory: int, new_name: str, new_directory: int) -> None:

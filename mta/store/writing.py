@@ -138,6 +138,11 @@ class Writing:
         finally:
             self.under_way.discard(delivery.envelope.id)
 
+    def remove_leftover(self, delivery: Delivery) -> None:
+        """Remove the draft of a process that died while it wrote this same delivery, of one way. OSError."""
+        tmp = self._folders.place(delivery.ways[0]).tmp
+        _unlink_leftover(self._system, tmp, self.draft_name(delivery.envelope))
+
     def copy_to_maildir(self, letter: Letter, fd: int, directory: Directory) -> tuple[Draft, str]:
         """The Maildir form of a letter that is open as `fd`: a synced draft, and its final name. OSError."""
         envelope = letter.envelope
