@@ -179,11 +179,12 @@ class Status:
 
     def entry(self, old: Entry) -> Entry:
         """What the name is to tell once this is the status of `old`."""
+        return old._replace(due=self._due_in_name(), serial=old.serial + 1)
+
+    def _due_in_name(self) -> int | None:
         if self.pending or self.due is None:
-            due = 0
-        else:
-            due = None if self.hold else max(self.due, 1)
-        return old._replace(due=due, serial=old.serial + 1)
+            return 0
+        return None if self.hold else max(self.due, 1)
 
 
 def report_id(domain: str, letter: str, number: int, now: float) -> str:
