@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -262,11 +263,21 @@ class Supervisor:
         for service, address in self._in_force.listening.unclaimed():
             where = f"{service}={address}"
             events.fault(self._log, "socket activation", where, "no such listener is configured")
+        self._tell_terminal()
         self._tell_manager()
 
+    def _tell_terminal(self) -> None:
+        """Who starts us by hand and has the log in a file would otherwise see nothing at all."""
+        log = self._in_force.snapshot.settings.application.log.path
+        if log is not None and sys.stderr.isatty():
+            print(f"mta {mta.__version__}: listening on {self._places()}; log in {log}", file=sys.stderr)
+
+    def _places(self) -> str:
+        bound = self._in_force.listening.bound()
+        return ", ".join(f"{each['service']} {each['bound']}" for each in bound) or "nothing"
+
     def _tell_manager(self) -> None:
-        places = ", ".join(f"{each['service']} {each['bound']}" for each in self._in_force.listening.bound())
-        self._notifier.ready(f"configuration {self._in_force.serial}, listening on {places or 'nothing'}")
+        self._notifier.ready(f"configuration {self._in_force.serial}, listening on {self._places()}")
 
     def _pulse(self) -> None:
         """Tell the service manager that we live, as long as the loop of every living child turns."""

@@ -158,7 +158,7 @@ class Receiver:
         assert self._rules is not None
         assert self._desk is not None
         address = client_address(peer[0])
-        client = Client(address, peer[1], service, self._rules.policy.trusts(address))
+        client = Client.of(address, peer[1], service, self._rules.policy.trusts(address))
         refusal = self._admission.admit(address, client.trusted)
         if refusal is not None:
             self._refuse(sock, client, refusal)

@@ -124,14 +124,18 @@ class Client:
     """The other end, as far as the kernel and the configuration tell."""
 
     address: IPAddress
-    port: int
+    host: str
+    """The address as text."""
+    peer: str
+    """Address and port, as a log shows them."""
     service: str
     trusted: bool
 
-    @property
-    def peer(self) -> str:
-        """As a log shows it."""
-        return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
+    @classmethod
+    def of(cls, address: IPAddress, port: int, service: str, trusted: bool) -> Client:
+        host = str(address)
+        peer = f"[{host}]:{port}" if address.version == 6 else f"{host}:{port}"
+        return cls(address, host, peer, service, trusted)
 
 
 class SmtpHost:
@@ -256,7 +260,7 @@ class SmtpHost:
     def _begin(self, sender: Sender) -> Delivery:
         identifier = self._desk.identifiers.next()
         client = {
-            "address": str(self.client.address),
+            "address": self.client.host,
             "helo": self.session.helo.decode("utf-8", "replace"),
             "protocol": self.session.protocol,
             "body": sender.body,
@@ -277,7 +281,7 @@ class SmtpHost:
         only = self.recipients[0].address if len(self.recipients) == 1 else ""
         return Hop(
             helo=self.session.helo.decode("utf-8", "replace"),
-            client=str(self.client.address),
+            client=self.client.host,
             hostname=self._rules.settings.hostname,
             protocol=self.session.protocol,
             identifier=identifier,
