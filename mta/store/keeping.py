@@ -1,8 +1,11 @@
-"""The error folder of a domain: letters that were given up, with the status that says why, kept for a while.
+"""How letters leave: for good, or into the error folder of their domain, where they are kept for a while.
 
-A letter goes in and comes out by links, its status always before it: while both folders have it, it is one
-letter in a doubled place, and doing the same again ends well. In an error folder the time in the name of
-a status is that of the end, so that what is old enough to go is told by names too.
+A letter goes into an error folder and comes out by links, its status before it: while both folders have
+it, it is one letter in a doubled place, and doing the same again ends well. In an error folder the time in
+the name of a status is that of the end, so that what is old enough to go is told by names too.
+
+A status always goes after its letter: no letter may stand there with its past forgotten. So where there is a
+status, the letter's removal is synced before it goes.
 """
 
 from __future__ import annotations
@@ -10,27 +13,29 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import NamedTuple, TypeAlias
 
 from mta.store.folders import Directory
-from mta.store.saving import Homes, Saved
+from mta.store.saving import ERROR, Homes, Saved
 from mta.store.status import Entry
 from mta.store.syncing import Syncing
 from mta.store.system import System
 
-ERROR: Final = "error"
+Failures: TypeAlias = dict[Entry, OSError]
 
 
-class _Move:
+class Lying(NamedTuple):
+    """A letter in a folder."""
+
+    folder: Directory
+    entry: Entry
+
+
+class _Move(NamedTuple):
     """A letter on its way from one folder to another."""
 
-    __slots__ = ("new", "old", "source", "target")
-
-    def __init__(self, source: Directory, old: Entry, target: Directory, new: Entry) -> None:
-        self.source = source
-        self.old = old
-        self.target = target
-        self.new = new
+    source: Lying
+    target: Lying
 
 
 class Keeping:
@@ -40,12 +45,27 @@ class Keeping:
         self._system = system
         self._syncing = syncing
 
+    def remove(self, letters: Sequence[Lying]) -> Failures:
+        """The letters, then their statuses; what is gone already is done. A letter without a status may come
+        back with a power cut. Never raises OSError."""
+        failures: Failures = {}
+        gone = [each for each in letters if self._is_unlinked(each, each.entry.id, failures)]
+        known = [each for each in gone if each.entry.serial]
+        try:
+            self._syncing.folders({each.folder for each in known})
+        except OSError as error:
+            return failures | {each.entry: error for each in known}
+        for each in known:
+            self._is_unlinked(each, each.entry.status_name, failures)
+        return failures
+
     def bury(self, homes: Homes, entries: Sequence[Entry], now: int) -> list[Saved]:
         """Into the error folders."""
 
         def into(entry: Entry) -> _Move:
             home = homes[entry.domain]
-            return _Move(home, entry, home.enter_or_make(ERROR), entry._replace(due=now))
+            error = home.enter_or_make(ERROR)
+            return _Move(Lying(home, entry), Lying(error, entry._replace(due=now)))
 
         return self._move(into, self._link_both, entries)
 
@@ -57,22 +77,15 @@ class Keeping:
             new = saved[entry]
             if isinstance(new, OSError):
                 raise new
-            return _Move(homes.error(entry), entry, homes[entry.domain], new)
+            return _Move(Lying(homes.error(entry), entry), Lying(homes[entry.domain], new))
 
         return self._move(back, self._link_letter, list(saved))
 
-    def remove(self, folder: Directory, entry: Entry) -> None:
-        """The letter, then its status; what is gone already is done. OSError."""
-        names = (entry.id, entry.status_name) if entry.serial else (entry.id,)
-        for name in names:
-            with suppress(FileNotFoundError):
-                self._system.unlink(name, dir_fd=folder.fd)
-
     def expire(self, folder: Directory, entries: Iterable[Entry], before: float) -> int:
         """Remove those that got into this error folder before this time; how many that were. OSError."""
-        old = [entry for entry in entries if self._is_older(folder, entry, before)]
-        for entry in old:
-            self.remove(folder, entry)
+        old = [Lying(folder, entry) for entry in entries if self._is_older(folder, entry, before)]
+        for error in self.remove(old).values():
+            raise error
         return len(old)
 
     def expire_orphans(self, folder: Directory, orphans: Iterable[Entry], before: float) -> None:
@@ -83,7 +96,7 @@ class Keeping:
                 if changed is not None and changed < before:
                     self._system.unlink(entry.status_name, dir_fd=folder.fd)
 
-    # inside
+    # moving
 
     def _move(
         self, way: Callable[[Entry], _Move], link: Callable[[_Move], None], entries: Sequence[Entry]
@@ -97,40 +110,45 @@ class Keeping:
             except OSError as error:
                 answers[entry] = error
             else:
+                answers[entry] = move.target.entry
                 moves.append(move)
-        answers.update(self._sync_and_remove(moves))
+        answers.update(self._settled(moves))
         return [answers[entry] for entry in entries]
 
-    def _sync_and_remove(self, moves: Sequence[_Move]) -> dict[Entry, Saved]:
-        # The sources too: one of them may have got the folder that is the other's target.
-        folders = {folder for move in moves for folder in (move.source, move.target)}
+    def _settled(self, moves: Sequence[_Move]) -> Failures:
+        """Sync the targets, then empty the sources."""
+        # The sources too: one may have just got the folder that is the other's target.
+        folders = {lying.folder for move in moves for lying in move}
         try:
             self._syncing.folders(folders)
         except OSError as error:
-            return {move.old: error for move in moves}
-        return {move.old: self._removed(move) for move in moves}
-
-    def _removed(self, move: _Move) -> Saved:
-        try:
-            self.remove(move.source, move.old)
-        except OSError as error:
-            return error
-        return move.new
+            return {move.source.entry: error for move in moves}
+        return self.remove([move.source for move in moves])
 
     def _link_both(self, move: _Move) -> None:
-        if move.old.serial:
-            self._link(move, move.old.status_name, move.new.status_name)
+        if move.source.entry.serial:
+            self._link(move, move.source.entry.status_name, move.target.entry.status_name)
         self._link_letter(move)
 
     def _link_letter(self, move: _Move) -> None:
-        self._link(move, move.old.id, move.old.id)
+        self._link(move, move.source.entry.id, move.target.entry.id)
 
     def _link(self, move: _Move, name: str, new_name: str) -> None:
+        source, target = move.source.folder.fd, move.target.folder.fd
         # What exists under this name is this very file: this was begun before, and interrupted.
         with suppress(FileExistsError):
-            self._system.link(
-                name, new_name, src_dir_fd=move.source.fd, dst_dir_fd=move.target.fd, follow_symlinks=False
-            )
+            self._system.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+
+    # single files
+
+    def _is_unlinked(self, letter: Lying, name: str, failures: Failures) -> bool:
+        try:
+            with suppress(FileNotFoundError):
+                self._system.unlink(name, dir_fd=letter.folder.fd)
+        except OSError as error:
+            failures[letter.entry] = error
+            return False
+        return True
 
     def _is_older(self, folder: Directory, entry: Entry, before: float) -> bool:
         if entry.due is not None:

@@ -15,7 +15,7 @@ from mta.store.commit import GroupCommit
 from mta.store.delivery import STORED, Delivery
 from mta.store.envelope import Mailbox
 from mta.store.folders import Directory, Folders
-from mta.store.keeping import ERROR
+from mta.store.saving import ERROR
 from mta.store.syncing import Syncing
 from mta.store.writing import Writing
 
@@ -50,12 +50,12 @@ class Once:
     def _seen(self, delivery: Delivery) -> list[Directory]:
         """The folders where it may be by now."""
         [way] = delivery.ways
+        home = self._folders.place(way).home
         if isinstance(way, Mailbox):
-            maildir = self._folders.maildir(way)
-            return [maildir.enter("new"), maildir.enter("cur")]
-        folders = [self._folders.place(way).home]
+            return [home, self._folders.maildir(way).enter("cur")]
+        folders = [home]
         with suppress(FileNotFoundError):
-            folders.append(folders[0].enter(ERROR))
+            folders.append(home.enter(ERROR))
         return folders
 
 

@@ -31,10 +31,10 @@ from typing import TypeAlias
 
 from mta.store.flight import Flight
 from mta.store.folders import Directory, Folders
-from mta.store.keeping import ERROR, Keeping
+from mta.store.keeping import Failures, Keeping, Lying
 from mta.store.letter import BrokenLetter
 from mta.store.reading import OpenLetter, any_status, open_letter
-from mta.store.saving import Change, Homes, Saved, Saving
+from mta.store.saving import ERROR, Change, Homes, Saved, Saving
 from mta.store.scan import Scanning
 from mta.store.status import Entry, Status
 from mta.store.syncing import Syncing
@@ -144,9 +144,9 @@ class Queue:
 
     def finish(self, entries: Sequence[Entry]) -> list[Removed]:
         """Remove letters, and then their statuses: all is delivered and reported, or the operator wants it
-        so. Not synced. One that is gone already is done. Never raises OSError."""
+        so. One that is gone already is done. Not synced where there is no status. Never raises OSError."""
         homes = Homes(self._folders.others)
-        return [_removed(lambda each: self._keeping.remove(homes[each.domain], each), e) for e in entries]
+        return self._removed(entries, lambda entry: homes[entry.domain])
 
     def bury(self, entries: Sequence[Entry], now: float) -> list[Saved]:
         """Move letters into the error folders, with their statuses, which say why; the entries there.
@@ -177,19 +177,40 @@ class Queue:
     def discard(self, entries: Sequence[Entry]) -> list[Removed]:
         """Remove letters from the error folders. Never raises OSError."""
         homes = Homes(self._folders.others)
-        return [_removed(lambda each: self._keeping.remove(homes.error(each), each), e) for e in entries]
+        return self._removed(entries, homes.error)
 
     def expire(self, domain: str, before: float) -> int:
         """Remove what got into a domain's error folder before this time, and the statuses that lost their
         letters so long ago; the number of letters. After a scan; OSError."""
         home = self._folders.others.enter(domain)
-        self._keeping.expire_orphans(home, self._scanning.orphans.get(domain, ()), before)
+        self._expire_orphans(home, before)
         with suppress(FileNotFoundError):
-            error = home.enter(ERROR)
-            return sum(self._keeping.expire(error, entries, before) for entries in self.kept(domain))
+            return self._expire(domain, home.enter(ERROR), before)
         return 0
 
     # inside
+
+    def _expire(self, domain: str, error: Directory, before: float) -> int:
+        slices = self._scanning.letters(domain, error)
+        removed = sum(self._keeping.expire(error, entries, before) for entries in slices)
+        self._expire_orphans(error, before)
+        return removed
+
+    def _expire_orphans(self, folder: Directory, before: float) -> None:
+        self._keeping.expire_orphans(folder, self._scanning.orphans.get(folder.path, ()), before)
+
+    def _removed(self, entries: Sequence[Entry], folder: Callable[[Entry], Directory]) -> list[Removed]:
+        failures: Failures = {}
+        letters: list[Lying] = []
+        for entry in entries:
+            try:
+                letters.append(Lying(folder(entry), entry))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                failures[entry] = error
+        failures.update(self._keeping.remove(letters))
+        return [failures.get(entry) for entry in entries]
 
     def _open(self, folder: Directory, entry: Entry) -> OpenLetter:
         return open_letter(self._system, folder, entry, self._search(folder, entry))
@@ -214,16 +235,6 @@ def _opened(step: Callable[[Entry], OpenLetter], entry: Entry) -> Opened:
         return step(entry)
     except (OSError, BrokenLetter) as error:
         return error
-
-
-def _removed(step: Callable[[Entry], None], entry: Entry) -> Removed:
-    try:
-        step(entry)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return error
-    return None
 
 
 def _closed(opened: Sequence[Opened]) -> list[OpenLetter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -50,10 +51,13 @@ class OpenLetter:
         return tuple(each for each in self.recipients if self.status.waits(each.address))
 
     def read(self, offset: int, octets: int) -> bytes:
-        """At most so many octets of the message from `offset` on; empty at its end. Blocks; OSError."""
+        """At most so many octets of the message from `offset` on; empty at its end only. Blocks; OSError."""
         assert self._fd is not None
         octets = min(octets, self.length - offset)
-        return self._system.pread(self._fd, octets, self._offset + offset) if octets > 0 else b""
+        piece = self._system.pread(self._fd, octets, self._offset + offset) if octets > 0 else b""
+        if octets > 0 and not piece:
+            raise OSError(errno.EIO, "the letter became shorter while it was read", self.entry.id)
+        return piece
 
     def close(self) -> None:
         """Closing again does nothing."""
@@ -107,7 +111,7 @@ def any_status(system: System, folder: Directory, entry: Entry, search: Search) 
             return highest, _read(system, folder, each.status_name), trouble
         except BrokenStatus as error:
             trouble = trouble or f"{each.status_name}: {error}"
-    return highest, Status(), trouble
+    return highest, Status(note=trouble), trouble
 
 
 def _read(system: System, folder: Directory, name: str) -> Status:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from mta.store.drafts import Draft
 from mta.store.folders import Directory, Folders
 from mta.store.status import Entry, Status, write_status
 from mta.store.syncing import Syncing
 from mta.store.system import System
+
+ERROR: Final = "error"
+"""The folder in a domain's folder for what was given up."""
 
 Change: TypeAlias = tuple[Entry, Status]
 Saved: TypeAlias = Entry | OSError
@@ -37,7 +40,7 @@ class Homes:
 
     def error(self, entry: Entry) -> Directory:
         """The error folder beside this letter's. OSError."""
-        return self[entry.domain].enter("error")
+        return self[entry.domain].enter(ERROR)
 
 
 class _Slip:

@@ -33,7 +33,7 @@ class Scanning:
         self._seen: dict[str, int] = {}
         """When each folder had changed when it was last looked through, nanoseconds."""
         self.orphans: dict[str, list[Entry]] = {}
-        """By domain, statuses that had no letter when its folder was last looked through."""
+        """By path of a folder, statuses that had no letter when it was last looked through."""
 
     def all(self) -> Iterator[list[Entry]]:
         """Every letter, in slices, some of them empty. OSError."""
@@ -53,13 +53,29 @@ class Scanning:
         """Every letter of one domain; none if it has no folder."""
         folder = self._entered(name)
         if folder is not None:
-            yield from self._letters(name, folder)
+            yield from self.letters(name, folder)
 
     def kept(self, name: str) -> Iterator[list[Entry]]:
         """Every letter in the error folder of a domain; the due time is that at which it got there."""
         folder = self._entered(name, "error")
         if folder is not None:
-            yield from self._letters(name, folder)
+            yield from self.letters(name, folder)
+
+    def letters(self, domain: str, folder: Directory) -> Iterator[list[Entry]]:
+        """Each letter of a folder with its highest status. OSError."""
+        # Names come in no order, so they are all seen before the first one is told.
+        letters: list[Entry] = []
+        statuses: dict[str, Entry] = {}
+        for number, (entry, is_status) in enumerate(self._names(folder, domain), 1):
+            if not is_status:
+                letters.append(entry)
+            elif entry.id not in statuses or statuses[entry.id].serial < entry.serial:
+                statuses[entry.id] = entry
+            if number % SLICE == 0:
+                yield []
+        for start in range(0, len(letters), SLICE):
+            yield [statuses.pop(letter.id, letter) for letter in letters[start : start + SLICE]]
+        self.orphans[folder.path] = list(statuses.values())
 
     def statuses(self, folder: Directory, domain: str, letter: str) -> list[Entry]:
         """All statuses of one letter, the highest first; looks through the whole folder."""
@@ -78,23 +94,8 @@ class Scanning:
         if self._seen.get(name) == changed:
             return
         settled = changed < time.time_ns() - _SETTLED_NS
-        yield from self._letters(name, folder)
+        yield from self.letters(name, folder)
         self._seen[name] = changed if settled else -1
-
-    def _letters(self, domain: str, folder: Directory) -> Iterator[list[Entry]]:
-        """Each letter with its highest status. Names come in no order, so they are all seen first."""
-        letters: list[Entry] = []
-        statuses: dict[str, Entry] = {}
-        for number, (entry, is_status) in enumerate(self._names(folder, domain), 1):
-            if not is_status:
-                letters.append(entry)
-            elif entry.id not in statuses or statuses[entry.id].serial < entry.serial:
-                statuses[entry.id] = entry
-            if number % SLICE == 0:
-                yield []
-        for start in range(0, len(letters), SLICE):
-            yield [statuses.pop(letter.id, letter) for letter in letters[start : start + SLICE]]
-        self.orphans[domain] = list(statuses.values())
 
     def _names(self, folder: Directory, domain: str) -> Iterator[tuple[Entry, bool]]:
         again = folder.again()
