@@ -9,14 +9,11 @@ This module must never parse what a client said nor touch a file.
 
 from __future__ import annotations
 
-import ssl
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from mta.config import Settings
 from mta.counters import (
     CONNECTIONS_CURRENT,
     CONNECTIONS_TOTAL,
@@ -24,12 +21,8 @@ from mta.counters import (
     OCTETS_ACCEPTED,
     RECIPIENTS_ACCEPTED,
     REJECTS,
-    Row,
 )
-from mta.identifier import Identifiers
 from mta.log import events as tell
-from mta.log.log import Log
-from mta.loop import Loop
 from mta.protocol.events import Data, Discarded, Event, Recipient, Sender, StartTls, Text, Verify
 from mta.protocol.replies import (
     GO_AHEAD,
@@ -42,23 +35,19 @@ from mta.protocol.replies import (
     Reply,
     queued,
 )
-from mta.protocol.smtp_server import SmtpServer, Terms
+from mta.protocol.smtp_server import SmtpServer
 from mta.server.connection import Connection
-from mta.server.memory import MOST, Memory
-from mta.server.policy import IPAddress, Policy
+from mta.server.desk import Client, Desk, Rules
+from mta.server.memory import MOST
 from mta.server.tls import TlsFilter
-from mta.server.trace import Hop, TraceWriter
+from mta.server.trace import Hop
 from mta.store import (
-    Committer,
     Delivery,
     Domain,
     Envelope,
     Failed,
-    Helpers,
     Mailbox,
     Reason,
-    Space,
-    Store,
     failure,
 )
 from mta.store import Recipient as Place
@@ -66,76 +55,8 @@ from mta.store import Recipient as Place
 _LEAST_READ: Final = 4096
 """Octets read at once from a session that has no share of the memory left."""
 
-_SPARE_OCTETS: Final = 1 << 20
-_SPARE_FILES: Final = 16
-"""What must be free on the disk beyond the message itself before one is taken."""
-
 NO_ROOM_FOR_MAILBOX: Final = Reply(452, "4.2.2", "no room for another mailbox, try again later")
 NO_ROOM_FOR_DOMAIN: Final = Reply(452, "4.3.1", "no room for another domain, try again later")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What sessions begin with and keep: one configuration, made ready for use."""
-
-    settings: Settings
-    policy: Policy
-    context: ssl.SSLContext | None
-    own_addresses: frozenset[str]
-
-    def terms(self, session_id: str, trusted: bool, tls: bool) -> Terms:
-        """What one session is told."""
-        limits = self.settings.limits
-        return Terms(
-            hostname=self.settings.hostname.encode("ascii"),
-            message_limit=limits.message,
-            recipient_limit=limits.recipients,
-            error_limit=limits.errors,
-            trusted=trusted,
-            local_domain=self.settings.local.domains[0],
-            own_addresses=self.own_addresses,
-            starttls=self.context is not None and not tls,
-            session_id=session_id,
-        )
-
-
-@dataclass(slots=True)
-class Desk:
-    """What all sessions share: the store and its threads, memory, names, counters, the log."""
-
-    loop: Loop
-    log: Log
-    row: Row
-    store: Store
-    committer: Committer
-    helpers: Helpers
-    memory: Memory
-    space: Space
-    identifiers: Identifiers
-    trace: TraceWriter
-
-    def has_space(self, octets: int = 0) -> bool:
-        """Whether a message of this size would still fit on the disk, by what was free a moment ago."""
-        return self.space.octets >= octets + _SPARE_OCTETS and self.space.inodes >= _SPARE_FILES
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """The other end, as far as the kernel and the configuration tell."""
-
-    address: IPAddress
-    host: str
-    """The address as text."""
-    peer: str
-    """Address and port, as a log shows them."""
-    service: str
-    trusted: bool
-
-    @classmethod
-    def of(cls, address: IPAddress, port: int, service: str, trusted: bool) -> Client:
-        host = str(address)
-        peer = f"[{host}]:{port}" if address.version == 6 else f"{host}:{port}"
-        return cls(address, host, peer, service, trusted)
 
 
 class SmtpHost:

@@ -1,0 +1,90 @@
+"""What a session works with: the rules it began with, what all sessions share, and who the client is.
+
+A desk is the receiver's, for as long as it lives; rules come with each configuration, and a session keeps those
+of its beginning; a client is one connection's.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+from mta.config import Settings
+from mta.counters import Row
+from mta.identifier import Identifiers
+from mta.log.log import Log
+from mta.loop import Loop
+from mta.protocol.smtp_server import Terms
+from mta.server.memory import Memory
+from mta.server.policy import IPAddress, Policy
+from mta.server.trace import TraceWriter
+from mta.store import Committer, Helpers, Space, Store
+
+_SPARE_OCTETS: Final = 1 << 20
+_SPARE_FILES: Final = 16
+"""What must be free on the disk beyond the message itself before one is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What sessions begin with and keep: one configuration, made ready for use."""
+
+    settings: Settings
+    policy: Policy
+    context: ssl.SSLContext | None
+    own_addresses: frozenset[str]
+
+    def terms(self, session_id: str, trusted: bool, tls: bool) -> Terms:
+        """What one session is told."""
+        limits = self.settings.limits
+        return Terms(
+            hostname=self.settings.hostname.encode("ascii"),
+            message_limit=limits.message,
+            recipient_limit=limits.recipients,
+            error_limit=limits.errors,
+            trusted=trusted,
+            local_domain=self.settings.local.domains[0],
+            own_addresses=self.own_addresses,
+            starttls=self.context is not None and not tls,
+            session_id=session_id,
+        )
+
+
+@dataclass(slots=True)
+class Desk:
+    """What all sessions share: the store and its threads, memory, names, counters, the log."""
+
+    loop: Loop
+    log: Log
+    row: Row
+    store: Store
+    committer: Committer
+    helpers: Helpers
+    memory: Memory
+    space: Space
+    identifiers: Identifiers
+    trace: TraceWriter
+
+    def has_space(self, octets: int = 0) -> bool:
+        """Whether a message of this size would still fit on the disk, by what was free a moment ago."""
+        return self.space.octets >= octets + _SPARE_OCTETS and self.space.inodes >= _SPARE_FILES
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The other end, as far as the kernel and the configuration tell."""
+
+    address: IPAddress
+    host: str
+    """The address as text."""
+    peer: str
+    """Address and port, as a log shows them."""
+    service: str
+    trusted: bool
+
+    @classmethod
+    def of(cls, address: IPAddress, port: int, service: str, trusted: bool) -> Client:
+        host = str(address)
+        peer = f"[{host}]:{port}" if address.version == 6 else f"{host}:{port}"
+        return cls(address, host, peer, service, trusted)
