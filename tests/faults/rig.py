@@ -152,12 +152,13 @@ class Server(Instance):
         return list(_with_descendants(self.pid))
 
     def end_all(self) -> None:
-        """SIGKILL for every process, and wait until all are gone."""
-        pids = self.pids()
-        for pid in pids:
+        """SIGKILL for every process, and wait until all are gone; nothing, when that was done before."""
+        assert self._process is not None
+        if self._process.poll() is not None:
+            return
+        for pid in self.pids():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        assert self._process is not None
         self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
 
@@ -266,9 +267,15 @@ def traced(pids: Sequence[int], options: Sequence[str], output: Path) -> Iterato
 @contextmanager
 def running(folder: Path, *more: str) -> Iterator[Server]:
     """A server in its own tree, ended without ceremony."""
-    server = Server(folder, more)
-    server.start()
+    with started(Server(folder, more)) as server:
+        yield server
+
+
+@contextmanager
+def started(server: Server) -> Iterator[Server]:
+    """This server, once more or for the first time, ended without ceremony."""
     try:
+        server.start()
         yield server
     finally:
         server.end_all()

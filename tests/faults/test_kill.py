@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.faults.rig import ONE, SEVERAL, Server, comes_true, running, send, some, traced
+from tests.faults.rig import ONE, SEVERAL, Server, comes_true, running, send, some, started, traced
 
 CALLS = {
     "committer": (
@@ -49,16 +49,14 @@ def moments(folder: Path, recipients: Sequence[str], octets: int) -> Iterator[Mo
 
 def kill_at(moment: Moment, folder: Path, recipients: Sequence[str], octets: int) -> None:
     server = Server(folder)
-    server.start()
     options = ["-e", f"trace={moment.call}", "-e", f"inject={moment.call}:signal=KILL:when={moment.number}"]
-    with traced([server.pid_of(moment.role)], options, folder / "trace"):
+    with started(server), traced([server.pid_of(moment.role)], options, folder / "trace"):
         mail = send(server.port, recipients, octets)
         server.end_all()
-    server.start()
-    after = send(server.port, recipients)
-    assert after.accepted
-    assert comes_true(lambda: server.tree.drafts() == [])
-    server.end_all()
+    with started(server):
+        after = send(server.port, recipients)
+        assert after.accepted
+        assert comes_true(lambda: server.tree.drafts() == [])
     server.tree.check(mail)
     server.tree.check(after)
 
