@@ -1,7 +1,7 @@
 """What a session works with: the rules it began with, what all sessions share, and who the client is.
 
-A desk is the receiver's, for as long as it lives; rules come with each configuration, and a session keeps those
-of its beginning; a client is one connection's.
+A desk is the receiver's, for as long as it lives; rules come with each configuration, and a session keeps
+those of its beginning; a client is one connection's.
 """
 
 from __future__ import annotations
