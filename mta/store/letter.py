@@ -22,6 +22,8 @@ from mta.store.envelope import Domain, Envelope, Mailbox, Recipient, Way
 from mta.store.system import System
 
 _FIRST_LINE = re.compile(rb"mta-letter/1 envelope=([0-9]{8}) message=([0-9]{12})\n")
+_FARTHEST = 1 << 35
+"""Epoch seconds that a date can still be made of."""
 _FIRST_LINE_OCTETS = len(b"mta-letter/1 envelope=00000000 message=000000000000\n")
 
 
@@ -124,6 +126,6 @@ def _wish(line: Mapping[str, object], key: str) -> str:
 
 def _seconds(line: Mapping[str, object]) -> float:
     value = line["arrived"]
-    if not isinstance(value, int | float):
-        raise ValueError("arrived is no number")
+    if not isinstance(value, int | float) or not 0 <= value < _FARTHEST:
+        raise ValueError("arrived is no time")
     return value
