@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from collections.abc import Iterator
@@ -73,6 +74,22 @@ def test_several_recipients_are_not_told_to_each_other(house: House, client: Cli
     (letter,) = house.files(".OTHER_SERVERS/other.example")
     assert letter.read_bytes().startswith(b"mta-letter/1 ")
     assert letter.read_bytes().endswith(b"\r\nhello\r\n.dot\r\n")
+
+
+def test_what_the_sender_wants_to_be_told_is_kept_with_the_letter(house: House, client: Client) -> None:
+    client.say(b"EHLO client.example\r\n", b"250-")
+    client.say(b"MAIL FROM:<s@client.example> RET=HDRS ENVID=order+2B7\r\n", b"250 ")
+    client.say(
+        b"RCPT TO:<c@other.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;first@client.example\r\n", b"250 "
+    )
+    client.say(b"RCPT TO:<d@other.example>\r\n", b"250 ")
+    client.say(b"DATA\r\n", b"354 ")
+    client.say(TEXT + b".\r\n", b"250 ")
+    (letter,) = house.files(".OTHER_SERVERS/other.example")
+    message, first, second = map(json.loads, letter.read_bytes().split(b"\n")[1:4])
+    assert (message["ret"], message["envid"]) == ("HDRS", "order+2B7")
+    assert (first["notify"], first["orcpt"]) == ("SUCCESS,DELAY", "rfc822;first@client.example")
+    assert second == {"address": "d@other.example", "domain": "other.example"}
 
 
 def test_a_large_message_goes_to_disk_as_it_comes(house: House, client: Client) -> None:
