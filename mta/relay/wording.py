@@ -93,7 +93,7 @@ def report_text(hostname: str, arrived: float, told: Sequence[Told], returned: s
     for action in Action:
         those = [each for each in told if each.action is action]
         if those:
-            paragraphs.append(_wrapped(f"Your message of {date(arrived)} {_HAPPENED[action]}:"))
+            paragraphs.append(f"Your message of {date(arrived)}\n{_HAPPENED[action]}:\n")
             paragraphs.extend(map(_of_recipient, those))
             paragraphs.append(_wrapped(_FOLLOWS[action]))
     return "\n".join([*paragraphs, *([_wrapped(returned)] if returned else [])])
