@@ -49,7 +49,12 @@ def test_47_nobody_reports_to_nobody() -> None:
 
 def test_a_promised_report_tells_what_the_status_knows() -> None:
     failed = Standing(
-        State.FAILED, "no-such-user", "5.1.1", "550 " + "x" * 5000, "mx.other.example", 1_800_000_000
+        State.FAILED,
+        "no-such-user",
+        "5.1.1",
+        "550 " + "x" * 5000,
+        host="mx.other.example",
+        when=1_800_000_000,
     )
     promise = Report("z" * 20, "failure", (BOB.address,))
     (told,) = promised(promise, ENVELOPE, {BOB.address: failed, ANNA.address: failed})
