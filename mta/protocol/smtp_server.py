@@ -481,7 +481,8 @@ class SmtpServer(Wire):
         return self._closed
 
     def _wait(self) -> Event:
-        return PAUSED
+        """The handshake is the host's business; a client that leaves in it is ours."""
+        return NEED_DATA if self._eof else PAUSED
 
 
 _READERS: Final[Mapping[State, Callable[[SmtpServer], Event | None]]] = {

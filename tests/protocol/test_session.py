@@ -227,6 +227,13 @@ def test_61_not_within_a_transaction() -> None:
     assert codes(town.say(ENVELOPE + b"STARTTLS\r\n"))[-1] == 503
 
 
+def test_a_client_that_leaves_instead_of_shaking_hands_is_gone_at_once() -> None:
+    session = fresh(starttls=True)
+    advance(session, b"EHLO c.example\r\nSTARTTLS\r\n", replies.READY_FOR_TLS)
+    session.receive_eof()
+    assert session.next_event() == Closed("lost")
+
+
 def test_tls_before_it_was_asked_for_is_a_defect_of_the_host() -> None:
     with pytest.raises(RuntimeError):
         fresh().tls_started()
