@@ -106,7 +106,7 @@ class Receiver:
     def _open(self, settings: Settings) -> Desk:
         maildir, host = settings.application.maildir, settings.hostname
         committer = Committer(self._loop, maildir.path, host=host, sync=maildir.sync, report=self._unfinished)
-        store = Store(maildir.path, host=host, sync=maildir.sync)
+        store = Store(maildir.path, host=host, sync=maildir.sync, commits=False)
         self._tell_recovery(committer.recovery)
         desk = Desk(
             loop=self._loop,

@@ -97,10 +97,12 @@ class Place(NamedTuple):
 class Folders:
     """The folders below one root. Safe for several threads."""
 
-    def __init__(self, system: System, root: Path) -> None:
+    def __init__(self, system: System, root: Path, *, commits: bool = True) -> None:
+        """`commits`: somebody takes the unsynced; else none are kept, as each is a descriptor."""
         self._system = system
         self._lock = threading.Lock()
         self._places: OrderedDict[Way, tuple[Place, float]] = OrderedDict()
+        self._commits = commits
         self._unsynced: dict[str, Directory] = {}
         self.root = Directory(system, system.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), "")
         self.others = self._child(self.root, OTHER_SERVERS)
@@ -175,7 +177,8 @@ class Folders:
         return Place(tmp, new, (maildir.identity, tmp.identity, new.identity, cur.identity))
 
     def _child(self, parent: Directory, name: str) -> Directory:
-        self._unsynced[parent.path] = parent
+        if self._commits:
+            self._unsynced[parent.path] = parent
         return parent.enter_or_make(name)
 
     def _is_unchanged(self, place: Place) -> bool:

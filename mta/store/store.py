@@ -47,15 +47,17 @@ class Store:
         host: str,
         sync: Literal["batch", "file"] = "batch",
         writer: str = "receiver",
+        commits: bool = True,
         system: System | None = None,
     ) -> None:
         """Open the tree and make the folders of our own. Blocks; OSError.
 
         `host` goes into the names of Maildir files; `sync` is "file" where a sync of everything costs more
-        than one for each file; `writer` tells the drafts of several processes apart."""
+        than one for each file; `writer` tells the drafts of several processes apart;
+        `commits` is False where a Committer does it, which syncs the folders that were made here, too."""
         self._system = system or System()
         self._began = time.time()
-        self._folders = Folders(self._system, root)
+        self._folders = Folders(self._system, root, commits=commits)
         together = sync == "batch" and syncs_together()
         syncing = Syncing(self._system, self._folders.root, together=together)
         self._writing = Writing(self._system, self._folders, host=host, writer=writer)
