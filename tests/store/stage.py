@@ -57,7 +57,7 @@ class Stage(System):
 
     _NAMES = (
         "open", "close", "writev", "pwrite", "pread", "fsync", "syncfs", "rename", "link", "unlink", "mkdir",
-        "listdir", "stat", "fstat", "statvfs", "start_write_out",
+        "listdir", "scandir", "stat", "fstat", "statvfs", "ftruncate", "start_write_out",
     )  # fmt: skip
     _NOT_DONE = ("fsync", "syncfs", "start_write_out")
 
