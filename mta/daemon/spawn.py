@@ -7,13 +7,12 @@ supervisor, who ends its children in order.
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mta import program
 from mta.daemon.errors import NOT_PERMITTED, TEMPORARY, CannotStart
 from mta.daemon.privileges import User
 
@@ -38,7 +37,7 @@ def spawn(kind: Kind, descriptors: Mapping[str, int], user: User | None) -> subp
             command(kind, descriptors, user),
             stdin=subprocess.DEVNULL,
             pass_fds=tuple(descriptors.values()),
-            env=environment(),
+            env=program.environment(),
             cwd="/",
             start_new_session=True,
             **_rights(user),
@@ -55,12 +54,7 @@ def command(kind: Kind, descriptors: Mapping[str, int], user: User | None) -> li
     words = [f"{what}={fd}" for what, fd in descriptors.items()]
     if user is not None:
         words.append(f"user={user.uid}:{user.gid}")
-    return [sys.executable, "-sP", "-m", "mta.daemon.child", kind.name, kind.factory, *words]
-
-
-def environment() -> dict[str, str]:
-    """Ours, and our module search path in its order, so that a child finds the same `mta` we are."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path)}
+    return program.command("mta.daemon.child", kind.name, kind.factory, *words)
 
 
 def _rights(user: User | None) -> dict[str, Any]:
