@@ -104,7 +104,7 @@ def any_status(system: System, folder: Directory, entry: Entry, search: Search) 
     """The highest that can be read, and what is wrong with a higher one. The entry is the highest of all, as
     what is written next must outrank it."""
     statuses = search()
-    highest = max([entry, *statuses[:1]], key=lambda each: each.serial)
+    highest = max([*statuses[:1], entry], key=lambda each: each.serial)
     trouble = "" if statuses or not entry.serial else f"{entry.status_name} is missing"
     for each in statuses:
         try:
