@@ -199,7 +199,7 @@ class Schedule:
     # what became of a letter
 
     def plan(self, domain: str, letter: str, now: float) -> Plan:
-        """What is to follow from the failure of a letter."""
+        """What is to follow from the failure of a letter that was handed out. KeyError: nobody knows it."""
         known, rules = self._domains[domain].letters[letter], self._rules
         age, attempts = now - known.born, known.attempts + 1
         return Plan(
@@ -292,6 +292,10 @@ class Schedule:
     def is_out(self, domain: str, letter: str) -> bool:
         """Whether an attempt has it now."""
         return domain in self._domains and letter in self._domains[domain].letters.out
+
+    def error(self, domain: str) -> str:
+        """What the last failure of a domain was, a word of the catalogue; empty after a success."""
+        return self._domains[domain].error if domain in self._domains else ""
 
     def domains_of(self, letter: str) -> list[str]:
         """The domains that a letter waits for. Walks through the domains."""

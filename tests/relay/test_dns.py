@@ -70,6 +70,7 @@ ZONE: Zone = {
     **{f"h{i}.example": {"A": [f"8.{i // 250}.{i % 250}.1"]} for i in range(2000)},
     "ten-mx.example": {"MX": [f"10 h{i}.example." for i in range(10)]},
     "many-a.example": {"MX": ["10 crowd.example."]},
+    "enough.example": {"MX": ["10 crowd.example.", "20 mx1.example."]},
     "crowd.example": {"A": [f"8.8.{i // 250}.{i % 250}" for i in range(500)]},
     "long-texts.example": {"MX": [f"{i} {i:063d}.{'y' * 60}.example." for i in range(400)]},
     **{f"chain{i}.example": {"CNAME": [f"chain{i + 1}.example."]} for i in range(20)},
@@ -248,6 +249,12 @@ def test_two_thousand_exchangers(server: NameServer) -> None:
 
 def test_five_hundred_addresses_of_one_exchanger(server: NameServer) -> None:
     assert len(addresses(find(server, "many-a.example"))) == MOST_ADDRESSES
+
+
+def test_no_more_hosts_are_asked_for_than_an_attempt_needs(server: NameServer) -> None:
+    find(server, "enough.example")
+    assert ("crowd.example", "A") in server.asked
+    assert ("mx1.example", "A") not in server.asked
 
 
 def test_an_answer_of_many_kilobytes(server: NameServer) -> None:
