@@ -42,10 +42,18 @@ class Once:
         """It is stored if it is there, once its folder is synced: nobody knows how far the dead one came."""
         for folder in self._seen(delivery):
             if _has(folder, delivery.envelope.id):
-                self._syncing.folders([folder])
+                self._sync(folder)
                 delivery.outcome = STORED
                 return
         self._writing.remove_leftover(delivery)
+
+    def _sync(self, folder: Directory) -> None:
+        """And the parents, as the dead one may have made them."""
+        try:
+            self._syncing.folders([folder, *self._folders.take_unsynced()])
+        except OSError:
+            self._folders.forget()
+            raise
 
     def _seen(self, delivery: Delivery) -> list[Directory]:
         """The folders where it may be by now."""

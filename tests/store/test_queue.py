@@ -27,7 +27,7 @@ from mta.store import (
     Stored,
 )
 from tests.store.relaying import NOW, accept, good
-from tests.store.stage import ARRIVED, CRLF, HOST, LF, TRACE, TRACE_CRLF, FailOnce, Stage
+from tests.store.stage import ARRIVED, CRLF, HOST, LF, TRACE, TRACE_CRLF, Call, FailOnce, Stage
 
 HOME = ".OTHER_SERVERS/other.example"
 DELIVERED = Standing(State.DELIVERED)
@@ -255,6 +255,21 @@ def test_a_letter_goes_before_its_status(root: Path, stage: Stage, queue: Queue)
     assert steps(stage) == ["unlink home/ID", "fsync home", f"unlink home/ID.status,{NOW},1"]
 
 
+def test_a_status_stays_as_long_as_its_letter(root: Path, stage: Stage, queue: Queue) -> None:
+    letter = accept(root, "a@x")
+    [saved] = queue.save([(entries(queue)[0], Status(1, NOW))])
+
+    def refuse(_number: int, call: Call) -> None:
+        if call.name == "unlink" and call.paths[0].endswith(letter):
+            raise OSError(errno.EIO, "unlink")
+
+    stage.begin(refuse)
+    assert isinstance(queue.finish([good(saved)])[0], OSError)
+    stage.begin()
+    assert entries(queue) == [saved]
+    assert queue.finish([good(saved)]) == [None]
+
+
 def test_fresh_letters_go_without_a_sync(root: Path, stage: Stage, queue: Queue) -> None:
     accept(root, "a@x")
     accept(root, "a@x")
@@ -427,7 +442,8 @@ def test_a_report_that_is_there_is_synced_before_it_counts(root: Path, stage: St
     relay.commit_once([report(Domain("other.example"))])
     stage.begin()
     relay.commit_once([report(Domain("other.example"))])
-    assert steps(stage) == ["fsync home"]
+    assert "fsync home" in steps(stage)
+    assert {step.partition(" ")[0] for step in steps(stage)} == {"fsync"}
     stage.begin(FailOnce(len(stage.calls) - 1, errno.EIO))
     relay.commit_once([failed := report(Domain("other.example"))])
     assert failed.outcome != Stored()

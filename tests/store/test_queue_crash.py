@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mta.store import Domain, Mailbox, State, Way
 from tests.store.relaying import ANSWERED, LATER, NEVER, OK, Relay, World, accept, kept
@@ -184,3 +187,22 @@ def _as_it_is(root: Path) -> Disk:
     folders = [str(path.relative_to(root)) for path in paths if path.is_dir()]
     files = {str(path.relative_to(root)): path.read_bytes() for path in paths if path.is_file()}
     return Disk.after_a_cut(folders, files)
+
+
+fates = st.builds(lambda waits, end: [LATER] * waits + [end], st.integers(0, 2), st.sampled_from([OK, NEVER]))
+anything = st.builds(
+    Scene,
+    st.dictionaries(st.sampled_from(["a@x", "b@x", "c@x", "d@x"]), fates, min_size=1),
+    st.just(SENDER),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(scene=anything, deaths=st.lists(st.integers(0, 120), max_size=4))
+def test_any_letter_and_any_number_of_deaths(scene: Scene, deaths: list[int]) -> None:
+    with TemporaryDirectory() as folder:
+        root, world = Path(folder, "tree"), World(scene.answers)
+        begin(root, scene)
+        died = [is_stopped(root, scene, world, CrashAt(number)) for number in deaths]
+        carry_on(root, scene, world)
+        each_ended_once(root, scene, world, repeats=sum(died))
