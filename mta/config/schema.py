@@ -17,13 +17,13 @@ from typing import Annotated, Literal
 
 from .declare import AT_ONCE, NEXT, RESTART, Group, Key, group, keys_of, setting
 from .kinds import (
-    Address,
     Database,
     Domain,
     FilePath,
     Flag,
     Listener,
     Many,
+    Nameserver,
     Net,
     OptionalPath,
     Route,
@@ -320,10 +320,11 @@ class Relay(Group):
 
 
 class Dns(Group):
-    servers: Many[Address] = setting(
+    servers: Many[Nameserver] = setting(
         [],
         "empty: the system's",
-        "Addresses of the name servers to ask; empty means those of resolv.conf(5).",
+        "Addresses of the name servers to ask, with a port where it is not 53; empty means those of "
+        "resolv.conf(5).",
         applies=AT_ONCE,
     )
     timeout: Annotated[float, duration("1ms", "5m")] = setting(

@@ -138,8 +138,11 @@ def parse_domain(text: str) -> str:
     return name
 
 
+_TLS = ("tls=none", "tls=opportunistic", "tls=require")
+
+
 def parse_relay_url(text: str) -> str:
-    """Where to send mail: `smtp://host[:port]` or `smtps://[user@]host[:port]`."""
+    """Where to send mail: `smtp://host[:port][?tls=...]` or `smtps://[user@]host[:port]`."""
     hint = 'such as "smtp://host:25" or "smtps://user@host:465"'
     try:
         url = urlsplit(text)
@@ -148,6 +151,9 @@ def parse_relay_url(text: str) -> str:
         raise Unfit(f'"{text[:80]}" is not a URL: {error}', hint) from error
     if not fits or not text.isprintable() or " " in text:
         raise Unfit(f'"{text[:80]}" names no server to send to', hint)
+    allowed = ("", "tls=require") if url.scheme == "smtps" else ("", *_TLS)
+    if url.query not in allowed:
+        raise Unfit(f'"{url.query[:40]}" is no option of a route', " or ".join(filter(None, allowed)))
     return text
 
 
@@ -161,11 +167,13 @@ def parse_route(text: str) -> str:
     return f"{parse_domain(domain)} {parse_relay_url(url.strip())}"
 
 
-def parse_address(text: str) -> str:
-    """A literal IP address, in its canonical form."""
+def parse_nameserver(text: str) -> str:
+    """A literal IP address, in its canonical form, or one with a port as in `parse_endpoint`."""
     try:
         return str(ip_address(text))
     except ValueError as error:
+        if text.startswith("[") or text.count(":") == 1:
+            return str(parse_endpoint(text))
         raise Unfit(
-            f'"{text[:80]}" is not an IP address', 'such as "192.0.2.53" or "2001:db8::53"'
+            f'"{text[:80]}" is not an IP address', 'such as "192.0.2.53", "2001:db8::53" or "[::1]:5353"'
         ) from error

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mta.config.problems import mask
-from mta.config.units import parse_duration, parse_endpoint, parse_size, show_duration, show_size
+from mta.config.units import (
+    Unfit,
+    parse_duration,
+    parse_endpoint,
+    parse_nameserver,
+    parse_relay_url,
+    parse_size,
+    show_duration,
+    show_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +88,25 @@ def test_endpoints_go_round(text: str) -> None:
 )
 def test_only_passwords_are_masked(text: str, masked: str) -> None:
     assert mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("192.0.2.53", "192.0.2.53"), ("127.0.0.1:5353", "127.0.0.1:5353"), ("2001:DB8::53", "2001:db8::53"),
+     ("[::1]:5353", "[::1]:5353")],
+)  # fmt: skip
+def test_a_name_server_may_have_a_port(text: str, value: str) -> None:
+    assert parse_nameserver(text) == value
+
+
+@pytest.mark.parametrize("text", ["dns.example.org", "127.0.0.1:x", "[::1]", "::1:99999999", ""])
+def test_what_is_no_name_server_is_said(text: str) -> None:
+    with pytest.raises(Unfit):
+        parse_nameserver(text)
+
+
+@pytest.mark.parametrize("query", ["tls=maybe", "tls", "x=1", "tls=none&tls=require"])
+def test_a_route_has_one_option_and_its_values_are_known(query: str) -> None:
+    assert parse_relay_url("smtp://host?tls=require")
+    with pytest.raises(Unfit):
+        parse_relay_url(f"smtp://host?{query}")
