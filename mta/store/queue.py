@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
+from mta import identifier
 from mta.store.flight import Flight
 from mta.store.folders import Directory, Folders
 from mta.store.keeping import Failures, Keeping, Lying
@@ -84,9 +85,13 @@ class Queue:
         """Every domain that has a folder. OSError."""
         return self._scanning.domains()
 
-    def find(self, letter: str) -> list[Entry]:
-        """This letter at all its domains. Looks through whole folders; OSError."""
-        return [entry for domain in self.domains() for entry in self._found(domain, letter)]
+    def find(self, letter: str, domain: str | None = None) -> list[Entry]:
+        """This letter at this domain, or at all its domains; both as an operator may have typed them. Looks
+        through whole folders; OSError."""
+        if identifier.PATTERN.fullmatch(letter) is None:
+            return []
+        domains = [each for each in self.domains() if domain in (None, each)]
+        return [entry for each in domains for entry in self._found(each, letter)]
 
     # in flight
 

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Final, TypeAlias
 
 from mta.store.drafts import Draft
+from mta.store.envelope import Domain
 from mta.store.folders import Directory, Folders
 from mta.store.status import Entry, Status, write_status
 from mta.store.syncing import Syncing
@@ -33,9 +34,9 @@ class Homes:
         self._open: dict[str, Directory] = {}
 
     def __getitem__(self, domain: str) -> Directory:
-        """OSError; FileNotFoundError when there is none."""
+        """OSError; FileNotFoundError when there is none. ValueError for what is no domain."""
         if domain not in self._open:
-            self._open[domain] = self._others.enter(domain)
+            self._open[domain] = self._others.enter(Domain(domain).name)
         return self._open[domain]
 
     def error(self, entry: Entry) -> Directory:

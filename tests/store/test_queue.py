@@ -365,6 +365,17 @@ def test_letters_are_discarded_from_error(root: Path, queue: Queue) -> None:
     assert list((root / HOME / "error").iterdir()) == []
 
 
+def test_a_letter_is_found_by_what_an_operator_types(root: Path, queue: Queue) -> None:
+    letter = accept(root, "a@x")
+    assert queue.find(letter) == queue.find(letter, "other.example") == entries(queue)
+    (root / "secret").touch()
+    for typed in ("", "..", "../secret", f"../other.example/{letter}", "0" * 20):
+        assert queue.find(typed) == queue.find(typed, "other.example") == []
+    assert queue.find(letter, "../.OTHER_SERVERS/other.example") == queue.find(letter, "else.example") == []
+    with pytest.raises(ValueError, match="no domain"):
+        queue.finish([Entry("..", letter)])
+
+
 # in flight
 
 
