@@ -64,6 +64,10 @@ RECIPIENTS_ACCEPTED = _counter("recipients_accepted", "recipients", "Recipients 
 REJECTS = _counter("rejects", "replies", "Commands and messages answered with 4xx or 5xx.")
 COMMITS = _counter("commits", "commits", "Batches of messages made durable.")
 COMMIT_MESSAGES = _counter("commit_messages", "messages", "Messages in those batches.")
+DELIVERIES = _counter("deliveries", "recipients", "Recipients whose mail another server has taken.")
+DEFERRALS = _counter("deferrals", "recipients", "Attempts for a recipient that are to be repeated.")
+FAILURES = _counter("failures", "recipients", "Recipients whose mail another server has refused for good.")
+QUEUE_LETTERS = _gauge("queue_letters", "letters", "Letters that wait for other servers.")
 LOG_DROPPED = _counter("log_dropped", "records", "Log records lost: pipe or disk full, no file.")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from mta.log.log import Log
 from mta.log.logfmt import escaped
@@ -149,6 +150,54 @@ def rejected(log: Log, session: str, peer: str, command: bytes, reply: str | byt
 def closed(log: Log, session: str, reason: str, seconds: float, messages: int = 0) -> None:
     """The end of a session. `reason`: quit, lost, timeout, shutdown ...; `messages` accepted in it."""
     log.write("INFO", "closed", session=session, reason=reason, seconds=seconds, messages=messages)
+
+
+# the relay
+
+
+def attempted(
+    log: Log,
+    event: Literal["delivered", "deferred", "failed"],
+    letter: str,
+    recipient: str,
+    host: str,
+    address: str,
+    tls: str,
+    certificate: str,
+    queued: float,
+    dns: float,
+    connect: float,
+    transfer: float,
+    reply: str,
+    reason: str = "",
+    detail: str = "",
+) -> None:
+    """What an attempt made of one recipient of a letter.
+
+    `host` and `address`, none when none was reached; `tls`: its version; `certificate`: `held`, or what was
+    wrong with it. Seconds: since it came, for the look-ups, to connect, for the transaction. `reply`: the
+    last one of the other side, whole; `reason`: a word of the catalogue; `detail`: what we saw."""
+    fields = {
+        "id": letter,
+        "recipient": recipient,
+        "host": host or None,
+        "address": address or None,
+        "tls": tls or None,
+        "certificate": certificate or None,
+        "queued": queued,
+        "dns": dns,
+        "connect": connect,
+        "transfer": transfer,
+        "reply": reply or None,
+        "reason": reason or None,
+        "detail": detail or None,
+    }
+    log.record("INFO" if event != "failed" else "WARNING", event, fields)
+
+
+def reported(log: Log, letter: str, recipient: str) -> None:
+    """A report to a sender is stored, as a message of this id."""
+    log.write("INFO", "reported", id=letter, recipient=recipient)
 
 
 # the store

@@ -124,6 +124,32 @@ CATALOGUE: list[tuple[Callable[..., None], dict[str, Any], str, str]] = [
     ),
     (events.recovered, {"what": "links", "count": 3}, "INFO", "recovered what=links count=3"),
     (
+        events.attempted,
+        {
+            "event": "delivered",
+            "letter": "m1",
+            "recipient": "b@example.net",
+            "host": "mx.example.net",
+            "address": "192.0.2.25:25",
+            "tls": "TLSv1.3",
+            "certificate": "held",
+            "queued": 1.5,
+            "dns": 0.01,
+            "connect": 0.02,
+            "transfer": 0.2,
+            "reply": "250 2.0.0 ok",
+        },
+        "INFO",
+        "delivered id=m1 recipient=b@example.net host=mx.example.net address=192.0.2.25:25 tls=TLSv1.3 "
+        'certificate=held queued=1.5000 dns=0.0100 connect=0.0200 transfer=0.2000 reply="250 2.0.0 ok"',
+    ),
+    (
+        events.reported,
+        {"letter": "m2", "recipient": "s@example.org"},
+        "INFO",
+        "reported id=m2 recipient=s@example.org",
+    ),
+    (
         events.set_aside,
         {"path": "example.org/m1", "reason": "its lengths do not add up"},
         "ERROR",
