@@ -96,6 +96,7 @@ def _standing(recipient: Recipient, action: Action, standing: Standing, until: f
         standing.status,
         None if action is Action.RELAYED else _reason(standing.reason),
         standing.reply[:QUOTED],
+        standing.detail,
         host=standing.host,
         attempted=standing.when or None,
         until=until,

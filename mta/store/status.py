@@ -85,6 +85,8 @@ class Standing:
     """RFC 3463, `4.2.2`."""
     reply: str = ""
     """Theirs, whole."""
+    detail: str = ""
+    """What we saw, where they said nothing."""
     host: str = ""
     """Who said so."""
     when: int = 0
@@ -241,6 +243,7 @@ def _standing(standing: Standing) -> dict[str, object]:
         "reason": standing.reason,
         "status": standing.status,
         "reply": standing.reply,
+        "detail": standing.detail,
         "host": standing.host,
         "when": standing.when,
     }
@@ -252,6 +255,7 @@ def _read_standing(value: _Object) -> Standing:
         reason=value.string("reason"),
         status=value.string("status"),
         reply=value.string("reply"),
+        detail=value.string("detail"),
         host=value.string("host"),
         when=value.integer("when"),
     )
