@@ -1,0 +1,444 @@
+"""A courier: it takes letters of one domain to the exchangers of that domain, over one connection at a time.
+
+    route      the hosts to try
+    connect    to the first that answers; TLS as good as it comes
+    carry      one letter after the other; when its own are used up, it asks for more
+    part       QUIT
+
+What is one letter's fault is told of that letter. What is the connection's goes to the next host, and when
+none is left to the whole domain: the letters in hand are deferred and all others rest with the domain.
+
+One letter at a time stands on the edge: the end of a text is not sent before what became of the letter before
+is on disk. So whenever the relay is killed, at most one letter of each connection is sent again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+from mta.config.units import Unfit
+from mta.loop import Loop
+from mta.protocol.client_events import (
+    ClientEvent,
+    Decided,
+    Failed,
+    Fate,
+    Ready,
+    Refused,
+    Stage,
+    WantText,
+)
+from mta.protocol.smtp_client import ClientTerms, SmtpClient
+from mta.relay.clock import SteadyClock
+from mta.relay.connection import Cause, Connection, Unreached
+from mta.relay.contexts import Contexts, Manner
+from mta.relay.letters import Letter
+from mta.relay.outcome import (
+    Delivered,
+    Never,
+    Outcome,
+    Reason,
+    TryLater,
+    another_host_may_help,
+    judge,
+)
+from mta.relay.parcels import Loaded, Parcel
+from mta.relay.router import Router
+from mta.relay.routes import Decision, Hop, Route
+from mta.relay.schedule import Schedule
+from mta.relay.targets import parse_target
+from mta.store import BrokenLetter, Helpers
+
+MOST_LETTERS: Final = 16
+"""Letters that a courier takes at once."""
+_FEW: Final = 8
+"""With so few letters left it looks for more, so that they are open when they are wanted."""
+
+_OF_LETTER: Final = (Stage.DATA, Stage.TEXT, Stage.END)
+"""When a connection breaks here, the letter may be what broke it: others may go through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """How a letter travelled, for the log and its status."""
+
+    host: str = ""
+    """Name of the host; empty when none was reached."""
+    address: str = ""
+    tls: str = ""
+    """Version; empty in clear."""
+    certificate: str = ""
+    """`held`, or what was wrong with it."""
+    dsn: bool = False
+    """The host knows DSN: the duty to report passes to it."""
+    dns_seconds: float = 0.0
+    connect_seconds: float = 0.0
+    transfer_seconds: float = 0.0
+
+
+NOWHERE: Final = Trip()
+
+
+class Bookkeeper(Protocol):
+    """Who writes down what became of letters."""
+
+    def record(
+        self,
+        parcel: Parcel,
+        outcomes: Sequence[Outcome],
+        trip: Trip,
+        done: Callable[[], None],
+    ) -> None:
+        """The outcome of each of its recipients. `done` is called, in a later turn, once it is on disk."""
+
+    def put_back(self, domain: str, letters: Sequence[str]) -> None:
+        """They were not tried."""
+
+    def unreadable(self, domain: str, letter: Letter, error: BrokenLetter | OSError) -> None:
+        """It could not be opened."""
+
+    def load(self, domain: str, letter: Letter, done: Callable[[Loaded], None]) -> None:
+        """Note that it is out, and open it; `done` is called in a later turn."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """What all couriers share."""
+
+    loop: Loop
+    clock: SteadyClock
+    helpers: Helpers
+    schedule: Schedule
+    router: Router
+    books: Bookkeeper
+    contexts: Contexts
+    hostname: bytes
+
+
+class Courier:
+    """One trip to a domain. `start` begins it; it ends by itself."""
+
+    def __init__(self, desk: Desk, domain: str, ended: Callable[[Courier], None]) -> None:
+        """`ended` is called when nothing is left to do, letters and connection being given back."""
+        self.domain = domain
+        self._desk = desk
+        self._ended = ended
+        self._parcels: deque[Parcel] = deque()
+        self._loading = 0
+        self._unrecorded = 0
+        self._stopping = False
+        self._via: str | None = None
+        self._hops: deque[Hop] = deque()
+        self._hop: Hop | None = None
+        self._manner = Manner.CLEAR
+        self._connection: Connection | None = None
+        self._ready = False
+        self._is_asking = False
+        self._current: Parcel | None = None
+        self._awaited: Callable[[], None] | None = None
+        self._cause: Cause = None
+        self._carried = 0
+        self._started = self._asked = self._sending = desk.loop.clock()
+        self._dns_seconds = 0.0
+        self._over = False
+
+    def start(self, letters: Sequence[Letter]) -> None:
+        """Go and take these letters."""
+        self._load(letters)
+
+    def check_time(self, now: float) -> None:
+        """Called every now and then, monotonic seconds."""
+        if self._connection is not None:
+            self._connection.check_time(now)
+
+    def stop(self) -> None:
+        """Take no further letters; finish the one that is being sent."""
+        self._stopping = True
+        if self._ready:
+            self._proceed()
+        elif self._connection is None:
+            self._end()
+
+    def abandon(self) -> None:
+        """Give up the one that is being sent too."""
+        self.stop()
+        if self._connection is not None:
+            self._connection.abandon("the relay stops")
+
+    # letters
+
+    def _load(self, letters: Sequence[Letter]) -> None:
+        self._loading += len(letters)
+        for letter in letters:
+            self._desk.books.load(self.domain, letter, partial(self._loaded, letter))
+
+    def _loaded(self, letter: Letter, loaded: Loaded) -> None:
+        self._loading -= 1
+        if not isinstance(loaded, Parcel):
+            self._desk.books.unreadable(self.domain, letter, loaded)
+        elif self._over:
+            self._give_back(loaded)
+        else:
+            self._take(loaded)
+        if self._over:
+            self._leave()
+        elif self._ready:
+            self._proceed()
+        elif not self._loading and self._hop is None and not self._is_asking:
+            self._find_route()
+
+    def _take(self, parcel: Parcel) -> None:
+        """All letters of a trip go the same way; one that is rerouted elsewhere waits for another trip."""
+        if self._via is None:
+            self._via = parcel.reroute
+        if parcel.reroute == self._via:
+            self._parcels.append(parcel)
+        else:
+            self._stopping = True
+            self._give_back(parcel)
+
+    def _replenish(self) -> None:
+        if self._stopping or self._loading + len(self._parcels) >= _FEW:
+            return
+        letters = self._desk.schedule.more(self.domain, self._desk.clock(), MOST_LETTERS)
+        if letters:
+            self._load(letters)
+
+    def _give_back(self, parcel: Parcel) -> None:
+        parcel.close()
+        self._desk.books.put_back(self.domain, (parcel.id,))
+
+    def _put_back(self) -> None:
+        while self._parcels:
+            self._give_back(self._parcels.popleft())
+
+    # the route
+
+    def _find_route(self) -> None:
+        if not self._parcels:
+            self._end()
+            return
+        self._is_asking, self._asked = True, self._desk.loop.clock()
+        try:
+            via = (parse_target(self._via),) if self._via else ()
+        except Unfit as error:
+            self._decided(TryLater(Reason.LOCAL_FAULT, detail=f"reroute: {error}"))
+        else:
+            self._desk.router.find(self.domain, self._decided, via)
+
+    def _decided(self, decision: Decision) -> None:
+        self._is_asking = False
+        self._dns_seconds = self._desk.loop.clock() - self._asked
+        if self._over:
+            return  # it was stopped meanwhile
+        if isinstance(decision, Route):
+            self._hops.extend(decision.hosts)
+            self._next_hop()
+        else:
+            self._fail_as_a_whole(decision)
+
+    def _next_hop(self) -> None:
+        self._hop = self._hops.popleft()
+        self._connect(self._desk.contexts.best(self._hop))
+
+    def _connect(self, manner: Manner) -> None:
+        hop = self._hop
+        assert hop is not None
+        self._manner = manner
+        terms = ClientTerms(
+            self._desk.hostname,
+            tls=manner.terms(hop),
+            login=hop.login,
+            login_in_clear=hop.address.is_loopback,
+        )
+        context = self._desk.contexts.of(manner)
+        self._connection = Connection(self._desk.loop, hop, context, SmtpClient(terms), self)
+        self._connection.open()
+
+    # Host of a Connection
+
+    def handle(self, event: ClientEvent) -> None:
+        """Answer one event."""
+        match event:
+            case Ready():
+                self._ready = True
+                self._proceed()
+            case WantText():
+                self._give_text()
+            case Decided(fates):
+                self._settle(fates)
+
+    def ended(self, cause: Cause) -> None:
+        """The connection is closed: was it the last of this trip?"""
+        connection, hop = self._connection, self._hop
+        assert connection is not None
+        assert hop is not None
+        self._connection, self._ready, self._awaited = None, False, None
+        worse = self._desk.contexts.next_worse(hop, self._manner, connection, cause)
+        if cause is None or self._carried or self._stopping:
+            self._part(cause)
+        elif worse is not None:
+            self._connect(worse)
+        elif self._hops and _is_of_host(cause):
+            self._next_hop()
+        else:
+            self._give_up(cause)
+
+    # carrying
+
+    def _proceed(self) -> None:
+        """The next letter, or the end."""
+        connection = self._connection
+        assert connection is not None
+        self._replenish()
+        if self._parcels and not self._stopping:
+            self._current = parcel = self._parcels.popleft()
+            self._sending = self._desk.loop.clock()
+            self._ready = False
+            connection.session.send(parcel.mail())
+            connection.resume()
+        elif not self._loading or self._stopping:
+            self._ready = False
+            connection.session.quit()
+            connection.resume()
+
+    def _give_text(self) -> None:
+        assert self._current is not None
+        self._current.piece(self._desk.helpers, partial(self._read, self._current, self._connection))
+
+    def _read(
+        self, parcel: Parcel, connection: Connection | None, piece: bytes | OSError, last: bool
+    ) -> None:
+        if parcel is not self._current or connection is not self._connection or connection is None:
+            return  # decided meanwhile
+        if isinstance(piece, OSError):
+            connection.session.abandon(str(piece))
+            connection.resume()
+        elif last and self._unrecorded:
+            self._awaited = partial(self._say, connection, piece, last)
+        else:
+            self._say(connection, piece, last)
+
+    @staticmethod
+    def _say(connection: Connection, piece: bytes, last: bool) -> None:
+        connection.session.text(piece, last=last)
+        connection.resume()
+
+    def _settle(self, fates: Sequence[Fate]) -> None:
+        """The letter's fate is known."""
+        parcel, self._current = self._current, None
+        assert parcel is not None
+        self._awaited = None
+        if self._hops and not self._carried and all(map(another_host_may_help, fates)):
+            parcel.rewind()
+            self._parcels.appendleft(parcel)
+            return
+        outcomes = [judge(fate) for fate in fates]
+        now = self._desk.clock()
+        if any(isinstance(outcome, TryLater) and outcome.slow for outcome in outcomes):
+            self._desk.schedule.slowed(self.domain, now)
+        if any(isinstance(outcome, Delivered) for outcome in outcomes):
+            self._carried += 1
+            self._desk.schedule.succeeded(self.domain, now)
+        self._record(parcel, outcomes, self._trip())
+
+    def _record(self, parcel: Parcel, outcomes: Sequence[Outcome], trip: Trip) -> None:
+        parcel.close()
+        self._unrecorded += 1
+        self._desk.books.record(parcel, outcomes, trip, self._recorded)
+
+    def _recorded(self) -> None:
+        self._unrecorded -= 1
+        if not self._unrecorded and self._awaited is not None:
+            say, self._awaited = self._awaited, None
+            say()
+        if self._over:
+            self._leave()
+
+    def _trip(self) -> Trip:
+        connection, hop = self._connection, self._hop
+        if connection is None or hop is None:
+            return NOWHERE
+        session = connection.session
+        return Trip(
+            host=hop.name,
+            address=f"[{hop.address}]:{hop.port}"
+            if hop.address.version == 6
+            else f"{hop.address}:{hop.port}",
+            tls=connection.tls,
+            certificate=self._desk.contexts.verdict(hop, self._manner) if connection.tls else "",
+            dsn=session.features.dsn,
+            dns_seconds=self._dns_seconds,
+            connect_seconds=connection.connect_seconds,
+            transfer_seconds=self._desk.loop.clock() - self._sending,
+        )
+
+    # the end
+
+    def _part(self, cause: Cause) -> None:
+        """The connection did what it could."""
+        if isinstance(cause, Refused) and cause.reply.code == 421:
+            self._desk.schedule.slowed(self.domain, self._desk.clock())
+        self._end()
+
+    def _give_up(self, cause: Cause) -> None:
+        """No connection was of any use."""
+        if _is_of_letter(cause):
+            self._end()
+        else:
+            self._fail_as_a_whole(_outcome(cause))
+
+    def _fail_as_a_whole(self, outcome: TryLater | Never) -> None:
+        """Nobody takes, or ever will take, any letter of this domain."""
+        if isinstance(outcome, Never):
+            self._record_all(outcome)
+            self._end()
+            return
+        if self._desk.schedule.failed(self.domain, outcome.reason.word, self._desk.clock()) is None:
+            self._put_back()  # other connections work
+        self._record_all(outcome)
+        self._over = True
+        self._leave()
+
+    def _record_all(self, outcome: TryLater | Never) -> None:
+        trip = Trip(host=self._hop.name) if self._hop else NOWHERE
+        while self._parcels:
+            parcel = self._parcels.popleft()
+            self._record(parcel, [outcome] * len(parcel.recipients), trip)
+
+    def _end(self) -> None:
+        """Well enough: what is left is for others."""
+        if self._over:
+            return
+        self._over = True
+        self._put_back()
+        self._desk.schedule.closed(self.domain, self._desk.clock())
+        self._leave()
+
+    def _leave(self) -> None:
+        """Once everything is given back and recorded; then nobody calls any more."""
+        if not (self._loading or self._unrecorded):
+            self._ended(self)
+
+
+def _is_of_host(cause: Cause) -> bool:
+    """Whether the next host may be tried."""
+    return isinstance(cause, Unreached) or (cause is not None and another_host_may_help(cause))
+
+
+def _is_of_letter(cause: Cause) -> bool:
+    return isinstance(cause, Refused | Failed) and cause.stage in _OF_LETTER
+
+
+def _outcome(cause: Cause) -> TryLater | Never:
+    """What the end of the last connection means for the letters that it should have carried."""
+    assert cause is not None
+    if isinstance(cause, Unreached):
+        return TryLater(cause.reason, status="4.4.1", detail=cause.detail)
+    outcome = judge(cause)
+    assert not isinstance(outcome, Delivered)
+    return outcome

@@ -1,0 +1,290 @@
+"""The ledger: from outcomes to the tree, and from there back to the schedule.
+
+    record     all delivered, nobody to tell       the letter is removed
+               someone waits                       its status is saved; it is deferred
+               someone has failed, or is late      the promise to tell is saved; then `reports` keeps it
+    settle     every report is made                removed, buried in error/, or deferred
+
+Each arrow of a letter's way is a lane, so that letters share the work and each goes at its own pace. The
+schedule learns what is so on disk, never what is hoped. A step that fails is done again later, while the
+letter stays out: what was delivered is never sent again for want of a note about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from mta.counters import DEFERRALS, DELIVERIES, FAILURES, Row
+from mta.log import events as tell
+from mta.log.log import Log
+from mta.loop import Loop
+from mta.relay.clock import SteadyClock
+from mta.relay.courier import Trip
+from mta.relay.lanes import Lane
+from mta.relay.letters import Letter
+from mta.relay.outcome import Delivered, Never, Outcome, TryLater
+from mta.relay.parcels import Loaded, Parcel, entry_of, load
+from mta.relay.reports import Reports
+from mta.relay.schedule import Plan, Schedule
+from mta.relay.verdict import Attempt, follow
+from mta.store import BrokenLetter, Entry, Envelope, Helpers, Queue, Recipient, Status
+
+_AGAIN: Final = 30.0
+"""Seconds before a step is tried again that the disk refused."""
+_LINK_SECONDS: Final = 1.0
+"""How soon a letter is looked for again that was announced before it was linked into all its folders."""
+_LINK_PATIENCE: Final = 60.0
+_MOST: Final = 64
+"""Letters in one job."""
+
+
+class _Case(NamedTuple):
+    """A letter whose status is being changed."""
+
+    entry: Entry
+    envelope: Envelope
+    status: Status
+    done: Callable[[], None]
+
+
+class Ledger:
+    """The Bookkeeper of all couriers. Everything here is for the loop's thread."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        log: Log,
+        row: Row,
+        clock: SteadyClock,
+        schedule: Schedule,
+        queue: Queue,
+        helpers: Helpers,
+        reports: Reports,
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._row = row
+        self._clock = clock
+        self._schedule = schedule
+        self._queue = queue
+        self._reports = reports
+        self.keeps_errors = True
+        """Letters given up are buried, not removed."""
+        self._opening: Lane[Entry, Loaded] = Lane(helpers, partial(load, queue), _MOST)
+        self._saving = Lane(helpers, queue.save, _MOST)
+        self._finishing = Lane(helpers, queue.finish, _MOST)
+        self._burying = Lane(helpers, self._move_to_error, _MOST)
+        self._aside: Lane[tuple[Entry, str], Entry | OSError] = Lane(helpers, self._move_aside, _MOST)
+        self._lanes: tuple[Lane[Any, Any], ...] = (
+            self._opening,
+            self._saving,
+            self._finishing,
+            self._burying,
+            self._aside,
+        )
+        loop.at_end_of_turn(self._flush)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is on its way to the disk."""
+        return all(lane.is_empty for lane in self._lanes)
+
+    def _flush(self) -> None:
+        for lane in self._lanes:
+            lane.flush()
+
+    def _move_to_error(self, batch: list[Entry]) -> list[Entry | OSError]:
+        return self._queue.bury(batch, self._clock())
+
+    def _move_aside(self, batch: list[tuple[Entry, str]]) -> list[Entry | OSError]:
+        return [self._queue.set_aside(entry, reason, self._clock()) for entry, reason in batch]
+
+    # letters go out
+
+    def load(self, domain: str, letter: Letter, done: Callable[[Loaded], None]) -> None:
+        """Note that it is out, and open it."""
+        entry = entry_of(domain, letter)
+        self._note(self._queue.take_off, entry)
+        self._opening.put(entry, done)
+
+    def put_back(self, domain: str, letters: Sequence[str]) -> None:
+        """They were not tried."""
+        for letter in letters:
+            self._note(self._queue.land, Entry(domain, letter))
+            self._schedule.put_back(domain, letter, self._clock())
+
+    def unreadable(self, domain: str, letter: Letter, error: BrokenLetter | OSError) -> None:
+        """It could not be opened: gone, not there yet, no letter, or the disk fails."""
+        entry = entry_of(domain, letter)
+        now = self._clock()
+        if isinstance(error, BrokenLetter):
+            tell.set_aside(self._log, f"{domain}/{letter.id}", str(error))
+            self._aside.put((entry, str(error)), partial(self._set_aside, entry, str(error)))
+        elif not isinstance(error, FileNotFoundError):
+            tell.fault(self._log, "opening a letter", f"{domain}/{letter.id}", error)
+            self._postpone(entry, now + _AGAIN)
+        elif not letter.attempts and now - letter.born < _LINK_PATIENCE:
+            self._postpone(entry, now + _LINK_SECONDS)
+        else:
+            self._gone(entry)
+
+    def _set_aside(self, entry: Entry, reason: str, moved: Entry | OSError) -> None:
+        if isinstance(moved, OSError) and not isinstance(moved, FileNotFoundError):
+            put = partial(self._aside.put, (entry, reason), partial(self._set_aside, entry, reason))
+            self._again("setting a letter aside", entry, moved, put)
+        else:
+            self._gone(entry)
+
+    def _postpone(self, entry: Entry, due: float) -> None:
+        """Look again later; its status, if it has one, stays as it is."""
+        self._note(self._queue.land, entry)
+        plan = Plan(int(due), entry.serial, warn=False, expired=False)
+        self._schedule.defer(entry.domain, entry.id, plan, "local-fault", self._clock())
+
+    def _gone(self, entry: Entry) -> None:
+        self._note(self._queue.land, entry)
+        self._schedule.finish(entry.domain, entry.id, self._clock())
+
+    # letters come back
+
+    def record(
+        self, parcel: Parcel, outcomes: Sequence[Outcome], trip: Trip, done: Callable[[], None]
+    ) -> None:
+        """The outcome of each of its recipients. `done` is called once it is on disk."""
+        letter, entry, now = parcel.letter, parcel.letter.entry, self._clock()
+        self._tell(parcel, outcomes, trip, now)
+        by_address = {r.address: o for r, o in zip(parcel.recipients, outcomes, strict=True)}
+        attempt = Attempt(by_address, trip.host, trip.dsn, now)
+        plan = self._schedule.plan(entry.domain, entry.id, now)
+        can_tell = self._reports.can_reach(letter.envelope.sender)
+        status = follow(letter, attempt, plan, can_tell=can_tell)
+        if status is None:
+            self._finish(entry, done)
+        else:
+            self._save(_Case(entry, letter.envelope, status, done))
+
+    def _finish(self, entry: Entry, done: Callable[[], None]) -> None:
+        self._finishing.put(entry, partial(self._finished, entry, done))
+
+    def _finished(self, entry: Entry, done: Callable[[], None], error: OSError | None) -> None:
+        if error is not None:
+            self._again("removing a letter", entry, error, partial(self._finish, entry, done))
+            return
+        self._gone(entry)
+        done()
+
+    def _save(self, case: _Case) -> None:
+        self._saving.put((case.entry, case.status), partial(self._saved, case))
+
+    def _saved(self, case: _Case, saved: Entry | OSError) -> None:
+        if isinstance(saved, FileNotFoundError):
+            self._gone(case.entry)
+            case.done()
+        elif isinstance(saved, OSError):
+            self._again("saving a status", case.entry, saved, partial(self._save, case))
+        else:
+            self._go_on(case._replace(entry=saved))
+
+    def _go_on(self, case: _Case) -> None:
+        """What its status promises next."""
+        if case.status.pending:
+            self._reports.make(case.entry, case.envelope, case.status, partial(self._reported, case))
+        elif case.status.due is not None:
+            self._defer(case)
+        elif case.status.has_failed and self.keeps_errors:
+            self._bury(case)
+        else:
+            self._finish(case.entry, case.done)
+
+    def _reported(self, case: _Case, ids: Sequence[str]) -> None:
+        """They are sent only once it stands in the status that they were made: what is gone cannot tell."""
+
+        def done() -> None:
+            self._reports.settled(case.envelope, ids)
+            case.done()
+
+        self._save(case._replace(status=case.status.reported(*ids), done=done))
+
+    def _bury(self, case: _Case) -> None:
+        self._burying.put(case.entry, partial(self._buried, case))
+
+    def _buried(self, case: _Case, buried: Entry | OSError) -> None:
+        if isinstance(buried, OSError) and not isinstance(buried, FileNotFoundError):
+            self._again("moving a letter into error/", case.entry, buried, partial(self._bury, case))
+            return
+        self._gone(case.entry)
+        case.done()
+
+    def _defer(self, case: _Case) -> None:
+        entry, due = case.entry, case.status.due
+        assert due is not None
+        waiting = (s.reason for a, s in case.status.recipients.items() if case.status.waits(a))
+        plan = Plan(due, entry.serial, warn=False, expired=False)
+        self._note(self._queue.land, entry)
+        self._schedule.defer(entry.domain, entry.id, plan, next(waiting, ""), self._clock())
+        if case.status.hold:
+            self._schedule.hold(entry.domain, entry.id)
+        case.done()
+
+    # after a crash
+
+    def resume(self, entry: Entry, done: Callable[[], None]) -> None:
+        """Finish what its status promises, before anything is sent."""
+        self._opening.put(entry, partial(self._resumed, entry, done))
+
+    def _resumed(self, entry: Entry, done: Callable[[], None], loaded: Loaded) -> None:
+        if isinstance(loaded, Parcel):
+            loaded.close()
+            letter = loaded.letter
+            self._go_on(_Case(letter.entry, letter.envelope, letter.status, done))
+        else:
+            if not isinstance(loaded, FileNotFoundError):
+                tell.fault(self._log, "finishing a letter", f"{entry.domain}/{entry.id}", loaded)
+            done()
+
+    # on the way
+
+    def _again(self, what: str, entry: Entry, error: OSError, step: Callable[[], None]) -> None:
+        tell.fault(self._log, what, f"{entry.domain}/{entry.id}", error)
+        self._loop.call_later(_AGAIN, step)
+
+    def _note(self, what: Callable[[Sequence[Entry]], None], entry: Entry) -> None:
+        """A note that cannot be written costs a little after a crash, and nothing now."""
+        try:
+            what((entry,))
+        except OSError as error:
+            tell.fault(self._log, "noting what is in flight", entry.id, error)
+
+    def _tell(self, parcel: Parcel, outcomes: Sequence[Outcome], trip: Trip, now: float) -> None:
+        queued = now - parcel.letter.envelope.arrived
+        for recipient, outcome in zip(parcel.recipients, outcomes, strict=True):
+            self._row.add(_COUNTERS[type(outcome)])
+            _tell_one(self._log, parcel.id, recipient, outcome, trip, queued)
+
+
+_COUNTERS: Final = {Delivered: DELIVERIES, TryLater: DEFERRALS, Never: FAILURES}
+
+
+def _tell_one(
+    log: Log, letter: str, recipient: Recipient, outcome: Outcome, trip: Trip, queued: float
+) -> None:
+    delivered = isinstance(outcome, Delivered)
+    tell.attempted(
+        log,
+        "delivered" if delivered else "deferred" if isinstance(outcome, TryLater) else "failed",
+        letter,
+        recipient.address,
+        trip.host,
+        trip.address,
+        trip.tls,
+        trip.certificate,
+        queued,
+        trip.dns_seconds,
+        trip.connect_seconds,
+        trip.transfer_seconds,
+        outcome.reply,
+        "" if isinstance(outcome, Delivered) else outcome.reason.word,
+        "" if isinstance(outcome, Delivered) else outcome.detail,
+    )
