@@ -8,9 +8,11 @@ nothing behind but folders.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mta import hints
 from mta.counters import Counters
 from mta.daemon import activation
 from mta.daemon.listeners import Listeners
@@ -21,7 +23,9 @@ from mta.daemon.spawn import Kind
 from mta.log.log import open_pipe
 
 LOGGER = Kind("logger", "mta.log.logger:Logger")
-WORKERS = (Kind("receiver", "mta.server.receiver:Receiver", services=frozenset({"smtp"})),)
+RECEIVER = Kind("receiver", "mta.server.receiver:Receiver", services=frozenset({"smtp"}))
+RELAY = Kind("relay", "mta.relay.runner:Relay")
+WORKERS = (RECEIVER, RELAY)
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,22 @@ class Ground:
     lock: int
     log_read: int
     log_write: int
+    hints_read: socket.socket
+    hints_write: socket.socket
 
     def descriptors(self, kind: Kind) -> Mapping[str, int]:
         """What a child of this kind inherits."""
         common = {"log": self.log_write, "counters": self.counters.fd}
-        return {**common, "pipe": self.log_read} if kind == LOGGER else {**common, "lock": self.lock}
+        if kind == LOGGER:
+            return {**common, "pipe": self.log_read}
+        return {**common, "lock": self.lock, **self._hints(kind)}
+
+    def _hints(self, kind: Kind) -> Mapping[str, int]:
+        """The line on which the receiver tells the relay of new letters. Both ends stay here too, so that
+        either of them may die and find it again."""
+        if kind == RECEIVER:
+            return {"hints": self.hints_write.fileno()}
+        return {"hints": self.hints_read.fileno()} if kind == RELAY else {}
 
 
 def prepare(source: Source, workers: Sequence[Kind]) -> Ground:
@@ -56,7 +71,9 @@ def prepare(source: Source, workers: Sequence[Kind]) -> Ground:
     listening = Listeners(activation.inherited(os.environ))
     in_force = InForce(source, snapshot, listening, served(workers), user)
     log_read, log_write = open_pipe()
-    return Ground(in_force, user, most_descriptors, Counters.create(), lock, log_read, log_write)
+    return Ground(
+        in_force, user, most_descriptors, Counters.create(), lock, log_read, log_write, *hints.pair()
+    )
 
 
 def served(workers: Sequence[Kind]) -> frozenset[str]:

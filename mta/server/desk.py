@@ -12,6 +12,7 @@ from typing import Final
 
 from mta.config import Settings
 from mta.counters import Row
+from mta.hints import HintSender
 from mta.identifier import Identifiers
 from mta.log.log import Log
 from mta.loop import Loop
@@ -65,6 +66,7 @@ class Desk:
     space: Space
     identifiers: Identifiers
     trace: TraceWriter
+    hints: HintSender
 
     def has_space(self, octets: int = 0) -> bool:
         """Whether a message of this size would still fit on the disk, by what was free a moment ago."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mta.config import Settings, Snapshot
 from mta.counters import Row
+from mta.hints import HintSender
 from mta.identifier import Identifiers
 from mta.log import events as tell
 from mta.log.log import Log
@@ -45,7 +46,8 @@ Listeners = Mapping[ListenerKey, socket.socket]
 class Receiver:
     """A role of `mta.daemon.child`."""
 
-    def __init__(self, loop: Loop, log: Log, row: Row) -> None:
+    def __init__(self, loop: Loop, log: Log, row: Row, hints: int | None = None) -> None:
+        """`hints`: the descriptor on which to tell the relay of new letters."""
         self._loop = loop
         self._log = log
         self._row = row
@@ -55,6 +57,7 @@ class Receiver:
         self._sessions: dict[Connection, SmtpHost] = {}
         self._rules: Rules | None = None
         self._desk: Desk | None = None
+        self._hints = HintSender(None if hints is None else socket.socket(fileno=hints))
         self._ticks = 0
         self._stopping = False
 
@@ -119,7 +122,9 @@ class Receiver:
             space=store.free(),
             identifiers=Identifiers(),
             trace=TraceWriter(),
+            hints=self._hints,
         )
+        self._loop.at_end_of_turn(self._hints.flush)
         desk.helpers.run(store.clean, self._cleaned)
         self._loop.call_later(_CLOCK, self._tick)
         return desk

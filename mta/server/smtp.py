@@ -255,9 +255,16 @@ class SmtpHost:
             self.session.reply(self._lament(delivery, delivery.outcome))
         else:
             self._desk.store.note_stored(delivery)
+            if delivery.in_letter:
+                self._tell_relay(delivery)
             self._count(delivery)
             self.session.reply(queued(delivery.envelope.id))
         self.connection.resume()
+
+    def _tell_relay(self, delivery: Delivery) -> None:
+        for way in delivery.ways:
+            if isinstance(way, Domain):
+                self._desk.hints.add(way.name, delivery.envelope.id)
 
     def _lament(self, delivery: Delivery, failed: Failed) -> Reply:
         """Tell the operator what is wrong with the disk, and the client to come again."""
