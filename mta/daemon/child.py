@@ -26,7 +26,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any, Protocol, cast
 
-from mta.channel import Channel
+from mta.channel import Channel, ChannelError
 from mta.config.snapshot import Snapshot
 from mta.counters import TURNS, Counters, Row
 from mta.daemon.errors import NOT_PERMITTED, SOFTWARE
@@ -39,6 +39,9 @@ ListenerKey = tuple[str, str]
 
 Listeners = Mapping[ListenerKey, socket.socket]
 Message = dict[str, Any]
+Reply = Callable[[Message], None]
+Later = Callable[[Reply], None]
+"""An answer that takes time: called with the reply, which is to be called once, now or later."""
 
 _HEARTBEAT = 1.0
 """Seconds: the loop turns at least so often, which the supervisor sees in the turn counter."""
@@ -55,8 +58,8 @@ class Role(Protocol):
 
         Raises OSError when something the configuration names cannot be used."""
 
-    def request(self, request: Message) -> Message:
-        """Answer one request of the local socket; must not wait."""
+    def request(self, request: Message) -> Message | Later:
+        """Answer one request of the local socket; must not wait, but may answer later."""
 
     def reopen(self) -> None:
         """Open its log files anew; only the logger is ever told."""
@@ -140,7 +143,17 @@ class Host:
 
     def _request(self, message: Message, _fds: list[int]) -> None:
         answer = self._role.request(message["request"])
-        self._channel.send({"type": "answer", "number": message["number"], "answer": answer})
+        reply = partial(self._reply, message["number"])
+        if callable(answer):
+            answer(reply)
+        else:
+            reply(answer)
+
+    def _reply(self, number: int, answer: Message) -> None:
+        try:
+            self._channel.send({"type": "answer", "number": number, "answer": answer})
+        except ChannelError as error:
+            self._reply(number, {"status": SOFTWARE, "text": f"no answer: {error}"})
 
 
 def _close_others(listeners: Listeners, wanted: Listeners) -> None:

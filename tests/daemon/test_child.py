@@ -14,7 +14,7 @@ import pytest
 from mta.channel import Channel
 from mta.config import Snapshot, load
 from mta.daemon import children, spawn
-from mta.daemon.child import Host, Orders
+from mta.daemon.child import Host, Later, Orders, Reply
 from mta.daemon.children import Child, End, ending
 from mta.daemon.errors import CannotStart
 from mta.loop import Loop
@@ -36,6 +36,7 @@ class Willing:
         self.listeners: dict[tuple[str, str], socket.socket] = {}
         self.trouble: OSError | None = None
         self.stops = 0
+        self.waiting: list[Reply] = []
 
     def configure(
         self,
@@ -47,7 +48,9 @@ class Willing:
             raise self.trouble
         self.listeners = dict(listeners)
 
-    def request(self, request: Message) -> Message:
+    def request(self, request: Message) -> Message | Later:
+        if request == {"request": "wait"}:
+            return self.waiting.append
         return {"status": 0, **request}
 
     def reopen(self) -> None: ...
@@ -144,6 +147,17 @@ def test_a_refused_configuration_leaves_the_listeners(line: Line, sockets: list[
 def test_a_request_is_answered_by_its_number(line: Line) -> None:
     answer = line.ask({"type": "request", "number": 5, "request": {"request": "x"}}, [])
     assert answer == {"type": "answer", "number": 5, "answer": {"status": 0, "request": "x"}}
+
+
+def test_an_answer_may_come_later_and_others_before_it(line: Line) -> None:
+    line.channel.send({"type": "request", "number": 5, "request": {"request": "wait"}})
+    line.ask({"type": "request", "number": 6, "request": {"request": "x"}}, [])
+    [reply] = line.role.waiting
+    reply({"status": 75})
+    while len(line.heard) < 2:
+        line.loop.turn(None)
+    assert [message["number"] for message in line.heard] == [6, 5]
+    assert line.heard[1]["answer"] == {"status": 75}
 
 
 def test_the_end_of_the_channel_is_the_word_to_stop(line: Line) -> None:
