@@ -48,9 +48,9 @@ def test_text_that_drips_ends_with_421_and_leaves_nothing(ward: Ward) -> None:
     assert ward.files("a/new") == []
 
 
-def test_who_never_listens_is_not_waited_for(tmp_path: Path) -> None:
+def test_who_never_listens_is_not_waited_for(ward: Ward) -> None:
     """More replies than the buffers of two sockets hold; nothing more is read, and time decides."""
-    ward = Ward(tmp_path, None, 'relay.from=["127.0.0.0/8"]')
+    ward.go_on_by('relay.from=["127.0.0.0/8"]')
     peer = ward.greeted()
     peer.pour(b"HELP MAIL\r\n" * 1_000_000)
     (connection,) = ward.receiver._sessions
@@ -59,14 +59,13 @@ def test_who_never_listens_is_not_waited_for(tmp_path: Path) -> None:
     assert unsent + unread < 4_000_000
     ward.put_forward(301)
     ward.until(lambda: ward.records("closed"))
-    ward.close()
 
 
 # connections
 
 
-def test_a_flood_is_turned_away_and_the_others_are_served(tmp_path: Path) -> None:
-    ward = Ward(tmp_path, None, "limits.per_client=10")
+def test_a_flood_is_turned_away_and_the_others_are_served(ward: Ward) -> None:
+    ward.go_on_by("limits.per_client=10")
     served = [ward.greeted() for _ in range(10)]
     refused = [ward.peer() for _ in range(90)]
     for peer in refused:
@@ -76,7 +75,6 @@ def test_a_flood_is_turned_away_and_the_others_are_served(tmp_path: Path) -> Non
     assert ward.receiver._admission.current == 10
     ward.wait_until_alone()
     ward.greeted()
-    ward.close()
 
 
 class Full:
@@ -158,16 +156,15 @@ def test_a_message_that_lies_about_its_size_is_taken_for_what_it_is(ward: Ward) 
 @pytest.mark.parametrize(
     "size", [b"SIZE=1000001", b"SIZE=1000000000", b"SIZE=99999999999999999999"], ids=bytes.decode
 )
-def test_too_much_announced_is_refused_before_it_comes(tmp_path: Path, size: bytes) -> None:
-    ward = Ward(tmp_path, None, "limits.message=1MB")
+def test_too_much_announced_is_refused_before_it_comes(ward: Ward, size: bytes) -> None:
+    ward.go_on_by("limits.message=1MB")
     peer = ward.greeted()
     peer.say(b"EHLO x\r\n", b"250")
     peer.say(b"MAIL FROM:<> %s\r\n" % size, b"552 5.3.4 ")
-    ward.close()
 
 
-def test_too_much_not_announced_never_takes_more_disk_than_the_limit(tmp_path: Path) -> None:
-    ward = Ward(tmp_path, None, "limits.message=1MB")
+def test_too_much_not_announced_never_takes_more_disk_than_the_limit(ward: Ward) -> None:
+    ward.go_on_by("limits.message=1MB")
     peer = ward.greeted()
     peer.envelope(b"a@example.org")
     peer.say(b"DATA\r\n", b"354 ")
@@ -178,18 +175,16 @@ def test_too_much_not_announced_never_takes_more_disk_than_the_limit(tmp_path: P
     peer.say(b"NOOP\r\n", b"250 ")
     ward.wait_until_alone()
     assert ward.files("a/new") == []
-    ward.close()
 
 
-def test_text_without_an_end_is_cut_off(tmp_path: Path) -> None:
-    ward = Ward(tmp_path, None, "limits.message=1MB")
+def test_text_without_an_end_is_cut_off(ward: Ward) -> None:
+    ward.go_on_by("limits.message=1MB")
     peer = ward.greeted()
     peer.envelope(b"a@example.org")
     peer.say(b"DATA\r\n", b"354 ")
     peer.pour(LARGE * 40)
     peer.expect(b"552 5.3.4 ")
     ward.wait_until_alone()
-    ward.close()
 
 
 # recipients

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import struct
@@ -29,6 +30,10 @@ class Ward(House):
         self.configure(*self._settings)
         clock = self.loop.clock
         self.loop.clock = lambda: clock() + self._ahead
+
+    def go_on_by(self, *settings: str) -> None:
+        """From now on these settings too."""
+        self.configure(*self._settings, *settings)
 
     def peer(self) -> Peer:
         """A client that has only just connected."""
@@ -57,6 +62,18 @@ class Ward(House):
             client.close()
         self._clients.clear()
         self.until(lambda: not self.leftovers())
+
+    def logged(self) -> bytes:
+        """What has been logged since this was last asked, as it would be written to a file."""
+        self.log.flush()
+        octets = b""
+        while select.select([self._log_fd], [], [], 0)[0]:
+            octets += os.read(self._log_fd, 1 << 20)
+        return octets
+
+    def tree(self) -> set[str]:
+        """Everything there is in the test's own folder, which is larger than the tree of the mail."""
+        return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}
 
     def descriptors(self) -> tuple[int, int]:
         """How many are open in the receiver and in the committer."""
