@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,6 +36,7 @@ OK, LATER, NEVER = State.DELIVERED, State.WAITING, State.FAILED
 
 T = TypeVar("T")
 _identifiers = Identifiers()
+_lives = count()
 
 
 class World:
@@ -92,6 +94,8 @@ class Relay:
         self.store = Store(root, host=HOST, writer="relay", system=stage or Stage(root))
         self.queue = self.store.queue
         self.sender = sender
+        self.born = NOW + next(_lives)
+        """No two lives promise a report at the same time."""
 
     def live(self) -> None:
         """Until every letter is gone from the domains' folders."""
@@ -140,7 +144,7 @@ class Relay:
         waits = any(standing.state is LATER for standing in answers.values())
         status = letter.status.tried(answers, NOW if waits else None)
         if failed and self.sender and letter.envelope.sender:
-            status = status.promise(letter.entry, "failure", failed, NOW)
+            status = status.promise(letter.entry, "failure", failed, self.born)
         elif failed and not waits:
             status = status.ended("no report: there is nobody to tell")
         if not waits and not status.has_failed:
