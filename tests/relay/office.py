@@ -7,17 +7,19 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from mta.config import load
 from mta.counters import Counters
-from mta.identifier import Identifiers
+from mta.identifier import derived
 from mta.log.log import Log
 from mta.log.logfmt import Record, parse_record
 from mta.loop import READ, Loop
 from mta.relay.runner import Relay
-from mta.store import Delivery, Domain, Envelope, Recipient, Store
-from tests.protocol.exchanger import Exchanger
+from mta.store import Delivery, Domain, Entry, Envelope, Recipient, Standing, State, Status, Store
+from mta.store.status import read_status
+from tests.protocol.exchanger import Does, Exchanger
 
 PATIENCE = 20.0
 """Seconds after which a test gives up waiting for a turn that brings nothing."""
@@ -30,15 +32,17 @@ local: { domains = [ "example.org" ], mailboxes = "any" }
 
 TEXT = b"Subject: tidings\r\n\r\nFirst line\r\n.dot\r\n"
 
-_identifiers = Identifiers()
+Saying = bytes | Does | None
+
+_numbers = count()
 
 
 class Site:
-    """Where exchangers listen: each connection is served by the next one, the last one serves the rest."""
+    """Where exchangers listen, a new one for each connection."""
 
-    def __init__(self, loop: Loop, make: Callable[[], Exchanger]) -> None:
+    def __init__(self, loop: Loop, says: dict[str, list[Saying]]) -> None:
         self._loop = loop
-        self._make = make
+        self._says = says
         self.exchangers: list[Exchanger] = []
         self._sockets: list[socket.socket] = []
         self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0))
@@ -73,7 +77,8 @@ class Site:
     def _accept(self, _events: int) -> None:
         assert self._listener is not None
         sock, _ = self._listener.accept()
-        exchanger = self._make()
+        exchanger = Exchanger(("PIPELINING", "8BITMIME"))
+        exchanger.says = self._says
         self.exchangers.append(exchanger)
         self._sockets.append(sock)
         self._loop.watch(sock.fileno(), lambda _events: self._serve(sock, exchanger), READ)
@@ -103,7 +108,7 @@ class Site:
 class Office:
     """The relay, and everything a supervisor and a receiver would give it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hints: int | None = None) -> None:
         self.folder, self.mail = folder, folder / "mail"
         self.mail.mkdir(exist_ok=True)
         (folder / "mta.conf").write_text(CONFIGURATION)
@@ -117,13 +122,11 @@ class Office:
         self._records: list[Record] = []
         self._sites: list[Site] = []
         self._store = Store(self.mail, host="mx.example.org", writer="receiver")
-        self.relay = Relay(self.loop, self.log, self.row)
+        self.relay = Relay(self.loop, self.log, self.row, hints)
 
-    def site(self, **says: Sequence[object]) -> Site:
-        """Somewhere to send mail to; `says` as for an Exchanger."""
-        script = {stage: list(sayings) for stage, sayings in says.items()}
-        features = ("PIPELINING", "8BITMIME")
-        self._sites.append(Site(self.loop, lambda: Exchanger(features, script)))  # type: ignore[arg-type]
+    def site(self, **says: Sequence[Saying]) -> Site:
+        """Somewhere to send mail to; `says` as for an Exchanger, one after the other over all connections."""
+        self._sites.append(Site(self.loop, {stage: list(sayings) for stage, sayings in says.items()}))
         return self._sites[-1]
 
     def configure(self, *overrides: str) -> None:
@@ -136,11 +139,18 @@ class Office:
         self.configure(f"relay.routes=[ {routes} ]", *more)
 
     def letter(
-        self, *addresses: str, sender: str = "s@client.example", text: bytes = TEXT, **wishes: str
+        self,
+        *addresses: str,
+        sender: str = "s@client.example",
+        text: bytes = TEXT,
+        age: float = 0.0,
+        notify: str = "",
     ) -> str:
         """Store a letter for recipients at one domain or several, as the receiver does; its id."""
-        recipients = tuple(Recipient(a, Domain(a.partition("@")[2]), **wishes) for a in addresses)
-        envelope = Envelope(_identifiers.next(), sender, time.time(), recipients)
+        recipients = tuple(Recipient(a, Domain(a.partition("@")[2]), notify) for a in addresses)
+        born = time.time() - age
+        letter = derived(born, *addresses, str(next(_numbers)))
+        envelope = Envelope(letter, sender, born, recipients)
         delivery = Delivery(envelope, b"")
         delivery.add(text, text.replace(b"\r\n", b"\n"))
         self._store.commit([delivery])
@@ -166,6 +176,30 @@ class Office:
         """The names in a folder below .OTHER_SERVERS."""
         path = self.mail / ".OTHER_SERVERS" / folder
         return sorted(each.name for each in path.iterdir() if each.is_file()) if path.is_dir() else []
+
+    def buried(self, domain: str) -> bool:
+        """Whether the letters of a domain are all in its error folder."""
+        return bool(self.names(f"{domain}/error")) and not self.names(domain)
+
+    def status(self, domain: str, letter: str) -> Status:
+        """What is known of a letter."""
+        [name] = [name for name in self.names(domain) if name.startswith(f"{letter}.status")]
+        return read_status((self.mail / ".OTHER_SERVERS" / domain / name).read_bytes())
+
+    def promise_report(self, domain: str, letter: str) -> None:
+        """Leave a letter as a relay does that dies when it has promised a report on its only recipient."""
+        entry, address = Entry(domain, letter), f"user@{domain}"
+        failed = Standing(State.FAILED, "no-such-user", "5.1.1", "550 5.1.1 nobody", when=int(time.time()))
+        status = Status().tried({address: failed}, None).promise(entry, "failure", (address,), time.time())
+        self._store.queue.save([(entry, status)])
+
+    def take_off(self, domain: str, letter: str) -> None:
+        """Leave a letter as a relay does that dies while it sends it."""
+        self._store.queue.take_off([Entry(domain, letter)])
+
+    def mailbox(self, name: str) -> list[bytes]:
+        """The new messages of a mailbox of ours."""
+        return [path.read_bytes() for path in sorted(self.mail.glob(f"{name}/new/*"))]
 
     def close(self) -> None:
         """Stop, as the supervisor would ask for it."""
