@@ -163,7 +163,8 @@ class SmtpServer(Wire):
 
     def refuse(self, reply: Reply) -> None:
         """Instead of `open`, or at any time: this reply (554, 421) and Closed."""
-        self._close(reply, "refused")
+        self._line = b""
+        self._cut_off(reply, "refused")
 
     def next_event(self) -> Event:
         """The next event, or NEED_DATA, or PAUSED while the host owes a reply."""

@@ -25,6 +25,7 @@ from mta.counters import (
 from mta.log import events as tell
 from mta.protocol.events import Data, Discarded, Event, Recipient, Sender, StartTls, Text, Verify
 from mta.protocol.replies import (
+    CANNOT_VERIFY,
     GO_AHEAD,
     LOCAL_FAULT,
     NO_SPACE,
@@ -163,8 +164,11 @@ class SmtpHost:
         return NO_ROOM_FOR_DOMAIN if full else None
 
     def _answer_verify(self, event: Verify) -> None:
+        """Only what we know is a 250 (RFC 5321 3.5.3): who there is at other domains we do not."""
         way = self._rules.policy.judge_recipient(event.address, trusted=True)
-        self.session.reply(way if isinstance(way, Reply) else Reply(250, "2.1.5", f"<{event.address}>"))
+        if isinstance(way, Mailbox):
+            way = Reply(250, "2.1.5", f"<{event.address}>")
+        self.session.reply(CANNOT_VERIFY if isinstance(way, Domain) else way)
 
     # the message
 

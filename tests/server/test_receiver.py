@@ -194,6 +194,21 @@ def test_who_speaks_before_the_greeting_is_refused(house: House) -> None:
     client.sock.sendall(b"EHLO x\r\nMAIL FROM:<>\r\n")
     client.expect(b"554 5.5.1 ")
     client.expect_end()
+    (record,) = house.records("rejected")
+    assert record.text("reply") == "554 5.5.1 you spoke before the greeting"
+
+
+@pytest.mark.parametrize(
+    ("address", "reply"),
+    [
+        (b"a@example.org", b"250 2.1.5 <a@example.org>"),
+        (b"a/b@example.org", b"550 5.1.1 "),
+        (b"x@far.example", b"252 "),
+    ],
+)
+def test_only_what_is_known_is_verified(client: Client, address: bytes, reply: bytes) -> None:
+    client.say(b"EHLO x\r\n", b"250")
+    client.say(b"VRFY " + address + b"\r\n", reply)
 
 
 @pytest.mark.parametrize(
