@@ -34,12 +34,14 @@ class Listener:
     def __init__(
         self, loop: Loop, sock: socket.socket, accepted: Accepted, no_room: Callable[[OSError], None]
     ) -> None:
-        """`accepted(socket, peer)` gets each connection, not blocking; `no_room(error)` is told of a rest."""
+        """`accepted(socket, peer)` gets each connection, not blocking; `no_room(error)` is told of the
+        first rest, and again only after a connection could be taken."""
         self._loop = loop
         self._socket = sock
         self._accepted = accepted
         self._no_room = no_room
         self._open = True
+        self._full = False
         # Inherited by every connection: replies are whole and must not wait for an acknowledgement.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
@@ -65,13 +67,16 @@ class Listener:
                     self._rest(error)
                     return
                 continue  # the peer gave up before its turn came (accept(2), "Error handling")
+            self._full = False
             connection.setblocking(False)
             self._accepted(connection, peer)
 
     def _rest(self, error: OSError) -> None:
         self._loop.unwatch(self._socket.fileno())
         self._loop.call_later(_REST, self._listen)
-        self._no_room(error)
+        if not self._full:
+            self._full = True
+            self._no_room(error)
 
 
 class Admission:

@@ -105,6 +105,8 @@ def test_without_descriptors_the_listener_rests_instead_of_spinning(ward: Ward) 
         ward.loop.turn(0)
     assert full.asked == 1
     old.say(b"NOOP\r\n", b"250 ")
+    ward.put_forward(2)
+    ward.until(lambda: full.asked == 2)
 
     full.full = False
     ward.put_forward(2)
