@@ -25,7 +25,9 @@ _DEFAULTS = (Path("/etc/mta/mta.conf"), Path("etc/mta.conf"))
 
 SUBCOMMANDS = {
     "config": "show every setting in force and where it came from",
+    "queue": "show what waits to be sent on, and why; hold, release, retry, delete it",
     "reload": "let the running server read its configuration again",
+    "sendmail": "send a message from standard input, as sendmail(8) does",
     "tls": "make a certificate for trying out",
 }
 """Each is a module of this package."""
@@ -45,12 +47,18 @@ def main(words: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = _parser()
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(_called(sys.argv) if words is None else words)
     if arguments.command is None and not arguments.test and arguments.file is None:
         parser.error("say -f FILE to start a server, or name a subcommand")
     if arguments.command is not None and arguments.test:
         parser.error("-t goes without a subcommand")
     return _guarded(arguments)
+
+
+def _called(line: Sequence[str]) -> list[str]:
+    """The words of a command line; a link of the name sendmail or mailq to this program is that command."""
+    meant = {"sendmail": ["sendmail"], "mailq": ["sendmail", "-bp"]}
+    return [*meant.get(Path(line[0]).name, []), *line[1:]]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -141,10 +141,15 @@ class _Caller:
         self._loop.watch(self._line.fileno(), self._ready, READ | WRITE if self._to_send else READ)
 
 
+class NoServer(CannotStart):
+    """Nobody listens at the local socket."""
+
+
 def ask(path: Path, request: Message, patience: float = 30.0) -> Message:
     """The answer of the server at `path`, as a command gets it; waits at most `patience` seconds.
 
-    Raises CannotStart with the exit status for it when nobody answers, may not be asked, or understands."""
+    Raises CannotStart with the exit status for it when nobody answers, may not be asked, or understands;
+    NoServer when there is none."""
     try:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(patience)
@@ -159,7 +164,7 @@ def ask(path: Path, request: Message, patience: float = 30.0) -> Message:
         raise CannotStart(NOT_PERMITTED, f"{path}: only root and the server's user may ask") from None
     except OSError as error:
         text = f"{path}: no server answers here ({os.strerror(error.errno or 0)}); start one with mta -f FILE"
-        raise CannotStart(TEMPORARY, text) from None
+        raise NoServer(TEMPORARY, text) from None
     if answer is None:
         raise CannotStart(TEMPORARY, f"{path}: the server hung up; try again")
     if answer["status"] in (NOT_PERMITTED, USAGE):

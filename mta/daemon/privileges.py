@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from mta.daemon.errors import CONFIGURATION, NOT_PERMITTED, CannotStart
+from mta.daemon.errors import CONFIGURATION, NOT_PERMITTED, REFUSED, CannotStart
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,21 @@ def own_folder(path: Path, user: User | None, mode: int = 0o700) -> None:
             _give(path, user, os.O_DIRECTORY)
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def become_owner(tree: Path) -> None:
+    """Started as root, become whom the tree belongs to: what a command writes there is to be the server's.
+
+    For good. Raises CannotStart when there is no tree."""
+    if os.geteuid() != 0:
+        return
+    try:
+        owner = tree.stat()
+    except OSError as error:
+        raise CannotStart(REFUSED, f"{tree}: {error.strerror}; there is no mail here") from error
+    os.setgroups([])
+    os.setresgid(owner.st_gid, owner.st_gid, owner.st_gid)
+    os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
 
 
 def _make_passable(folder: Path) -> None:

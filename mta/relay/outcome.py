@@ -36,6 +36,7 @@ class Reason(Enum):
     # On our side.
     DISABLED = "relay.enabled is false", "set relay.enabled = true when mail may leave"
     HELD = "held by the operator", "`mta queue release` lets it go"
+    GIVEN_UP = "given up by the operator", _SENDER_TOLD
     EXPIRED = "not delivered within relay.expire", _SENDER_TOLD
     INTERRUPTED = "the relay ended during the attempt", _NOTHING
     LOCAL_FAULT = "we could not read or send it", "look into the log for the error of this machine"

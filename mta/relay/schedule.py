@@ -305,6 +305,11 @@ class Schedule:
         """All letters of a domain, in the order they came."""
         return list(self._domains[domain].letters) if domain in self._domains else []
 
+    def waiting(self, domain: str) -> list[Letter]:
+        """Those of them that are not held."""
+        found = self._domains.get(domain)
+        return [each for each in found.letters if each.id not in found.letters.held] if found else []
+
     def reasons(self, domain: str) -> Counter[str]:
         """How many letters of a domain wait for which reason; empty for those not tried in this run."""
         return self._domains[domain].letters.reasons() if domain in self._domains else Counter()

@@ -43,6 +43,7 @@ _FOLLOWS: Final = {
 _PHRASES: Final = {
     Reason.DISABLED: "this server sends nothing on for the time being",
     Reason.HELD: "the operator of this server holds it back",
+    Reason.GIVEN_UP: "the operator of this server has given it up",
     Reason.EXPIRED: "it could not be delivered in all the time that it was tried",
     Reason.LOCAL_FAULT: "this server could not read or send it",
     Reason.LOOPS_BACK: "the domain's mail comes back to this server, which does not know it",
