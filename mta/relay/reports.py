@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop
+from mta.policy import POSTMASTER, Policy
 from mta.protocol.address import Address, parse_path
 from mta.protocol.replies import Reply
 from mta.relay.clock import SteadyClock
@@ -22,7 +23,6 @@ from mta.relay.limiter import Digest, Limiter
 from mta.relay.original import MESSAGE_LIMIT, Original
 from mta.relay.report import Notice, Reporter, Untold, make_digest, make_report
 from mta.relay.told import Told, promised
-from mta.server.policy import POSTMASTER, Policy
 from mta.store import (
     BrokenLetter,
     Delivery,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import ceil
@@ -25,9 +25,12 @@ from mta.counters import CONNECTIONS_CURRENT, CONNECTIONS_TOTAL, QUEUE_LETTERS, 
 from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop, Timer
+from mta.policy import Policy
 from mta.relay.clock import SteadyClock
 from mta.relay.contexts import Contexts
 from mta.relay.courier import MOST_LETTERS, NOWHERE, Courier, Desk
+from mta.relay.desk import Message, QueueDesk
+from mta.relay.errand import run_beside
 from mta.relay.ledger import Ledger
 from mta.relay.letters import Letter
 from mta.relay.outcome import Reason, TryLater
@@ -38,8 +41,8 @@ from mta.relay.reports import Reports
 from mta.relay.router import Router, Routing
 from mta.relay.schedule import Attempt, Found, Overdue, Rules, Schedule
 from mta.relay.targets import BadCredentials, read_credentials
-from mta.server.policy import Policy
 from mta.store import Entry, Helpers, Store
+from mta.store.system import System
 
 _HELPERS: Final = 3
 _CLOCK: Final = 1.0
@@ -55,14 +58,17 @@ _PATIENCE: Final = 8.0
 _LAST_WORDS: Final = 3.0
 """Seconds for what is abandoned then to be written down."""
 
+Later = Callable[[Callable[[Message], None]], None]
 Listeners = Mapping[tuple[str, str], socket.socket]
 
 
 class Relay:
     """A role of `mta.daemon.child`."""
 
-    def __init__(self, loop: Loop, log: Log, row: Row, hints: int | None = None) -> None:
-        """`hints`: the descriptor on which the receiver tells of new letters."""
+    def __init__(
+        self, loop: Loop, log: Log, row: Row, hints: int | None = None, system: System | None = None
+    ) -> None:
+        """`hints`: the descriptor on which the receiver tells of new letters; `system`: for the store."""
         self._loop = loop
         self._log = log
         self._row = row
@@ -71,6 +77,7 @@ class Relay:
         self._random = Random()
         self._helpers = Helpers(_HELPERS, loop.post)
         self._couriers: set[Courier] = set()
+        self._system = system
         self._settings: Settings | None = None
         self._store: Store | None = None
         self._timer: Timer | None = None
@@ -92,6 +99,7 @@ class Relay:
             self._open(settings, routing)
         self.schedule.configure(Rules.of(settings), self._clock())
         self.router.configure(routing)
+        self._queue_desk.enabled = settings.relay.enabled
         self.ledger.keeps_errors = settings.relay.keep_errors > 0
         self.reports.configure(settings.hostname, Policy.of(settings), settings.relay.expire)
         self._desk.hostname = settings.hostname.encode("ascii")
@@ -100,9 +108,9 @@ class Relay:
             self._begin()
         self._pursue()
 
-    def request(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer the local socket."""
-        return {"error": "the relay does not know this request"}
+    def request(self, request: dict[str, Any]) -> Later:
+        """Answer the local socket: what an operator wants of the queue."""
+        return partial(run_beside, self._queue_desk.answer(request["request"]), self._helpers)
 
     def reopen(self) -> None:
         """There are no files of its own."""
@@ -130,7 +138,9 @@ class Relay:
     def _open(self, settings: Settings, routing: Routing) -> None:
         loop, log, clock = self._loop, self._log, self._clock
         maildir = settings.application.maildir
-        self._store = store = Store(maildir.path, host=settings.hostname, sync=maildir.sync, writer="relay")
+        self._store = store = Store(
+            maildir.path, host=settings.hostname, sync=maildir.sync, writer="relay", system=self._system
+        )
         self._queue = store.queue
         self.schedule = Schedule(Rules.of(settings), self._random)
         self.router = Router(routing, loop.post, loop.clock, self._random)
@@ -138,6 +148,7 @@ class Relay:
         self.ledger = Ledger(
             loop, log, self._row, clock, self.schedule, self._queue, self._helpers, self.reports
         )
+        self._queue_desk = QueueDesk(self.schedule, self._queue, clock, self)
         self._desk = Desk(
             loop=loop,
             clock=clock,
@@ -173,6 +184,21 @@ class Relay:
         elif saved:
             tell.recovered(self._log, "letters in flight deferred", len(saved))
         self._scan(self._queue.scan())
+
+    # what an operator wants
+
+    def resume(self, entry: Entry) -> None:
+        """Finish what the status of this letter promises."""
+        self.ledger.resume(entry, _nothing)
+
+    def forget(self, domain: str) -> None:
+        """Look its exchangers up anew."""
+        self.router.forget(domain)
+
+    def rescan(self) -> None:
+        """Look for letters that came or went by hand."""
+        if self._scanned and not self._scanning:
+            self._scan(self._queue.rescan())
 
     # letters come
 
@@ -292,8 +318,8 @@ class Relay:
             courier.check_time(now)
         self.reports.tick(self._clock())
         self._row.set(QUEUE_LETTERS, len(self.schedule))
-        if self._ticks % _RESCAN == 0 and self._scanned and not self._scanning:
-            self._scan(self._queue.rescan())
+        if self._ticks % _RESCAN == 0:
+            self.rescan()
         if self._ticks % _EXPIRE == 0:
             self._helpers.run(self._expire, self._expired)
         self._loop.call_later(_CLOCK, self._tick)

@@ -16,9 +16,9 @@ from mta.hints import HintSender
 from mta.identifier import Identifiers
 from mta.log.log import Log
 from mta.loop import Loop
+from mta.policy import IPAddress, Policy
 from mta.protocol.smtp_server import Terms
 from mta.server.memory import Memory
-from mta.server.policy import IPAddress, Policy
 from mta.server.trace import TraceWriter
 from mta.store import Committer, Helpers, Space, Store
 

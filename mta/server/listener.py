@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mta.loop import Loop
+from mta.policy import IPAddress
 from mta.protocol.replies import TOO_MANY_CONNECTIONS, Reply
-from mta.server.policy import IPAddress
 
 _ONE_TURN: Final = 64
 """Connections taken in one turn; the others wait for the next, so that sessions are not starved."""

@@ -19,13 +19,13 @@ from mta.identifier import Identifiers
 from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop
+from mta.policy import Policy, client_address
 from mta.protocol.replies import SPOKE_TOO_SOON, Reply
 from mta.server import SERVICES
 from mta.server.connection import Connection
 from mta.server.desk import Client, Desk, Rules
 from mta.server.listener import Admission, Listener
 from mta.server.memory import Memory
-from mta.server.policy import Policy, client_address
 from mta.server.smtp import SmtpHost
 from mta.server.trace import TraceWriter
 from mta.store import Committer, Helpers, Recovery, Space, Store, Unfinished

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from mta.policy import BAD_DOMAIN, SENDER_NOT_LOCAL, Policy, client_address
 from mta.protocol.address import NULL_PATH, Address, parse_path
 from mta.protocol.replies import NO_SUCH_USER, RELAY_DENIED, Reply
-from mta.server.policy import BAD_DOMAIN, SENDER_NOT_LOCAL, Policy, client_address
 from mta.store import Domain, Mailbox
 
 LOCAL, FOREIGN = "local.example", "foreign.example"
