@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -19,6 +19,7 @@ from mta.loop import READ, Loop
 from mta.relay.runner import Relay
 from mta.store import Delivery, Domain, Entry, Envelope, Recipient, Standing, State, Status, Store
 from mta.store.status import read_status
+from mta.store.system import System
 from tests.protocol.exchanger import Does, Exchanger
 
 PATIENCE = 20.0
@@ -40,9 +41,12 @@ _numbers = count()
 class Site:
     """Where exchangers listen, a new one for each connection."""
 
-    def __init__(self, loop: Loop, says: dict[str, list[Saying]]) -> None:
+    def __init__(
+        self, loop: Loop, says: dict[str, list[Saying]], make: Callable[[], Exchanger] | None = None
+    ) -> None:
         self._loop = loop
         self._says = says
+        self._make = make or (lambda: Exchanger(("PIPELINING", "8BITMIME")))
         self.exchangers: list[Exchanger] = []
         self._sockets: list[socket.socket] = []
         self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0))
@@ -77,7 +81,7 @@ class Site:
     def _accept(self, _events: int) -> None:
         assert self._listener is not None
         sock, _ = self._listener.accept()
-        exchanger = Exchanger(("PIPELINING", "8BITMIME"))
+        exchanger = self._make()
         exchanger.says = self._says
         self.exchangers.append(exchanger)
         self._sockets.append(sock)
@@ -105,10 +109,40 @@ class Site:
         sock.close()
 
 
+class Picky(Exchanger):
+    """Decides by recipient, and remembers for whom it has taken mail."""
+
+    def __init__(self, fates: Mapping[str, str]) -> None:
+        super().__init__(("PIPELINING",))
+        self._fates = fates
+        self._present: list[str] = []
+        self.accepted: list[str] = []
+
+    def _envelope(self, verb: str) -> None:
+        address = self.heard[-1].partition(b"<")[2].partition(b">")[0].decode()
+        if verb == "RCPT":
+            self.says["RCPT"] = [_SAYINGS[self._fates.get(address, "delivered")]]
+            self._present.append(address)
+        else:
+            self._present = []
+        super()._envelope(verb)
+
+    def _deliver(self, text: bytes) -> None:
+        self.accepted += [a for a in self._present if self._fates.get(a, "delivered") == "delivered"]
+        super()._deliver(text)
+
+
+_SAYINGS: dict[str, Saying] = {
+    "delivered": b"250 2.1.5 ok\r\n",
+    "failed": b"550 5.1.1 nobody\r\n",
+    "waiting": b"451 4.2.0 later\r\n",
+}
+
+
 class Office:
     """The relay, and everything a supervisor and a receiver would give it."""
 
-    def __init__(self, folder: Path, hints: int | None = None) -> None:
+    def __init__(self, folder: Path, hints: int | None = None, system: System | None = None) -> None:
         self.folder, self.mail = folder, folder / "mail"
         self.mail.mkdir(exist_ok=True)
         (folder / "mta.conf").write_text(CONFIGURATION)
@@ -122,11 +156,16 @@ class Office:
         self._records: list[Record] = []
         self._sites: list[Site] = []
         self._store = Store(self.mail, host="mx.example.org", writer="receiver")
-        self.relay = Relay(self.loop, self.log, self.row, hints)
+        self.relay = Relay(self.loop, self.log, self.row, hints, system)
 
     def site(self, **says: Sequence[Saying]) -> Site:
         """Somewhere to send mail to; `says` as for an Exchanger, one after the other over all connections."""
         self._sites.append(Site(self.loop, {stage: list(sayings) for stage, sayings in says.items()}))
+        return self._sites[-1]
+
+    def picky_site(self, fates: Mapping[str, str]) -> Site:
+        """One that decides by recipient: `delivered`, `failed` or `waiting`."""
+        self._sites.append(Site(self.loop, {}, lambda: Picky(fates)))
         return self._sites[-1]
 
     def configure(self, *overrides: str) -> None:
@@ -201,10 +240,52 @@ class Office:
         """The new messages of a mailbox of ours."""
         return [path.read_bytes() for path in sorted(self.mail.glob(f"{name}/new/*"))]
 
+    @property
+    def accepted(self) -> list[str]:
+        """For whom picky sites have taken mail."""
+        return [
+            a
+            for site in self._sites
+            for each in site.exchangers
+            if isinstance(each, Picky)
+            for a in each.accepted
+        ]
+
+    @property
+    def sent_texts(self) -> list[bytes]:
+        """All that was delivered anywhere."""
+        return [text for site in self._sites for text in site.texts]
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is left to do for now."""
+        relay = self.relay
+        due = relay.schedule.next_due()
+        return (
+            relay._may_send
+            and not relay._couriers
+            and relay.ledger.is_idle
+            and relay.reports.is_idle
+            and (due is None or due > relay._clock())
+        )
+
+    def die(self) -> None:
+        """End as a killed process does: its sockets close, and nothing else happens any more."""
+        for courier in self.relay._couriers:
+            if courier._connection is not None and courier._connection._socket is not None:
+                courier._connection._socket.close()
+        self.relay._helpers.close()
+        if self.relay._store is not None:
+            self.relay.router.close()
+        self._let_go()
+
     def close(self) -> None:
         """Stop, as the supervisor would ask for it."""
         self.relay.stop()
         self.loop.run()
+        self._let_go()
+
+    def _let_go(self) -> None:
         for site in self._sites:
             site.close()
         self.loop.close()
