@@ -4,9 +4,10 @@ sees."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
-from mta.identifier import Identifiers
+from mta.identifier import derived
 from mta.store import (
     BrokenLetter,
     Delivery,
@@ -25,7 +26,7 @@ from tests.store.stage import HOST, Stage
 
 ARRIVED = 1_800_000_000.0
 CRLF = b"Subject: hello\r\n\r\ntext\r\n"
-_identifiers = Identifiers()
+_numbers = count()
 
 
 def store(root: Path) -> Store:
@@ -36,7 +37,10 @@ def store(root: Path) -> Store:
 def accept(root: Path, *addresses: str, sender: str = "s@example.org", arrived: float = ARRIVED) -> str:
     """A letter to these addresses, one for each of their domains; its identifier."""
     recipients = tuple(Recipient(each, Domain(each.rpartition("@")[2])) for each in addresses)
-    made = Delivery(Envelope(_identifiers.next(), sender, arrived, recipients, {"helo": "me"}), trace=b"")
+    made = Delivery(
+        Envelope(derived(arrived, str(next(_numbers))), sender, arrived, recipients, {"helo": "me"}),
+        trace=b"",
+    )
     made.add(CRLF, CRLF.replace(b"\r\n", b"\n"))
     opened = store(root)
     opened.commit([made])
