@@ -27,7 +27,7 @@ from mta.relay.letters import Letter
 from mta.relay.outcome import Delivered, Never, Outcome, TryLater
 from mta.relay.parcels import Loaded, Parcel, entry_of, load
 from mta.relay.reports import Reports
-from mta.relay.schedule import Plan, Schedule
+from mta.relay.schedule import Found, Plan, Schedule
 from mta.relay.verdict import Attempt, follow
 from mta.store import BrokenLetter, Entry, Envelope, Helpers, Queue, Recipient, Status
 
@@ -221,9 +221,13 @@ class Ledger:
         entry, due = case.entry, case.status.due
         assert due is not None
         waiting = (s.reason for a, s in case.status.recipients.items() if case.status.waits(a))
-        plan = Plan(due, entry.serial, warn=False, expired=False)
+        now = self._clock()
         self._note(self._queue.land, entry)
-        self._schedule.defer(entry.domain, entry.id, plan, next(waiting, ""), self._clock())
+        if self._schedule.knows(entry.domain, entry.id):
+            plan = Plan(due, entry.serial, warn=False, expired=False)
+            self._schedule.defer(entry.domain, entry.id, plan, next(waiting, ""), now)
+        else:  # found unfinished
+            self._schedule.load(entry.domain, [Found(entry.id, due, entry.serial)], now)
         if case.status.hold:
             self._schedule.hold(entry.domain, entry.id)
         case.done()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from mta.config import load
 from mta.counters import Counters
@@ -225,12 +226,20 @@ class Office:
         [name] = [name for name in self.names(domain) if name.startswith(f"{letter}.status")]
         return read_status((self.mail / ".OTHER_SERVERS" / domain / name).read_bytes())
 
-    def promise_report(self, domain: str, letter: str) -> None:
+    def promise_report(self, domain: str, letter: str, kind: str = "failure") -> None:
         """Leave a letter as a relay does that dies when it has promised a report on its only recipient."""
-        entry, address = Entry(domain, letter), f"user@{domain}"
-        failed = Standing(State.FAILED, "no-such-user", "5.1.1", "550 5.1.1 nobody", when=int(time.time()))
-        status = Status().tried({address: failed}, None).promise(entry, "failure", (address,), time.time())
+        entry, address, now = Entry(domain, letter), f"user@{domain}", time.time()
+        state, due = (State.WAITING, int(now)) if kind == "delay" else (State.FAILED, None)
+        standing = Standing(state, "no-such-user", "5.1.1", "550 5.1.1 nobody", when=int(now))
+        status = Status().tried({address: standing}, due).promise(entry, kind, (address,), now)
         self._store.queue.save([(entry, status)])
+
+    def ask(self, **request: object) -> dict[str, Any]:
+        """The answer to an operator's request."""
+        answers: list[dict[str, Any]] = []
+        self.relay.request({"child": "relay", "request": request})(answers.append)
+        self.until(lambda: answers)
+        return answers[0]
 
     def take_off(self, domain: str, letter: str) -> None:
         """Leave a letter as a relay does that dies while it sends it."""

@@ -284,3 +284,28 @@ def test_a_letter_in_flight_when_the_relay_died_is_deferred_one_step(tmp_path: P
     assert office.status("b.example", letter).attempts == 1
     assert site.texts == []
     office.close()
+
+
+def test_a_delay_report_promised_by_a_relay_that_died_keeps_its_letter_waiting(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    letter = office.letter("user@b.example", sender="alice@example.org")
+    office.promise_report("b.example", letter, kind="delay")
+    site = office.site()
+    office.route("b.example", site)
+    office.until(lambda: office.mailbox("alice"))
+    office.until(lambda: office.names("b.example") == [])
+    assert site.texts == [TEXT]
+    office.close()
+
+
+def test_an_operator_may_ask_and_command(office: Office) -> None:
+    site = office.site()
+    site.close()
+    office.letter("user@b.example")
+    office.route("b.example", site)
+    office.until(lambda: office.is_quiet and office.names("b.example"))
+    why = office.ask(request="why")
+    assert "connection-refused" in str(why)
+    site.open_again()
+    assert office.ask(request="retry", all=True)["status"] == 0
+    office.until(lambda: office.names("b.example") == [])
