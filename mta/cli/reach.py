@@ -6,7 +6,6 @@ The tree is locked meanwhile, so that no server starts in the middle. The answer
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -44,29 +43,23 @@ def reach(settings: Settings) -> Asker:
 
 def _locked_desk(settings: Settings) -> QueueDesk:
     """The desk on a tree without a server. Raises CannotStart."""
+    # Only a command that finds no server needs all this, and its owner may not be able to read it.
+    from mta.relay import desk, schedule
+    from mta.store import Store
+
     maildir = settings.application.maildir
     become_owner(maildir.path)
     lock_tree(maildir.path)  # until this process ends
     try:
-        return _desk(settings, maildir.path)
+        queue = Store(maildir.path, host=settings.hostname, sync=maildir.sync, writer="command").queue
+        known = schedule.Schedule(schedule.Rules.of(settings), Random())
+        desk.fill(known, queue)
     except OSError as error:
         status = NOT_PERMITTED if isinstance(error, PermissionError) else TEMPORARY
         raise CannotStart(status, f"{maildir.path}: the queue cannot be read: {error}") from error
-
-
-def _desk(settings: Settings, tree: Path) -> QueueDesk:
-    # Only a command that finds no server needs all this.
-    from mta.relay.desk import QueueDesk, fill
-    from mta.relay.schedule import Rules, Schedule
-    from mta.store import Store
-
-    sync = settings.application.maildir.sync
-    queue = Store(tree, host=settings.hostname, sync=sync, writer="command").queue
-    schedule = Schedule(Rules.of(settings), Random())
-    desk = QueueDesk(schedule, queue)
-    desk.enabled = settings.relay.enabled
-    fill(schedule, queue)
-    return desk
+    found = desk.QueueDesk(known, queue)
+    found.enabled = settings.relay.enabled
+    return found
 
 
 def _answer(desk: QueueDesk, request: Message) -> Message:

@@ -189,7 +189,7 @@ def _fits(letter: OpenLetter, row: Message, scene: Scene, wanted: Filter) -> boo
     return (
         _is_address(wanted.sender, [row["sender"]])
         and _is_address(wanted.recipient, [each.address for each in letter.recipients])
-        and scene.now - row["arrived"] >= wanted.older
+        and (not wanted.older or scene.now - row["arrived"] >= wanted.older)
         and wanted.reason in ("", row["reason"])
     )
 
