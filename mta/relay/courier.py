@@ -58,6 +58,8 @@ MOST_LETTERS: Final = 16
 _FEW: Final = 8
 """With so few letters left it looks for more, so that they are open when they are wanted."""
 
+_STOPPED: Final = "the relay stops"
+
 _OF_LETTER: Final = (Stage.DATA, Stage.TEXT, Stage.END)
 """When a connection breaks here, the letter may be what broke it: others may go through."""
 
@@ -167,7 +169,7 @@ class Courier:
         """Give up the one that is being sent too."""
         self.stop()
         if self._connection is not None:
-            self._connection.abandon("the relay stops")
+            self._connection.abandon(_STOPPED)
 
     # letters
 
@@ -337,6 +339,9 @@ class Courier:
             parcel.rewind()
             self._parcels.appendleft(parcel)
             return
+        if all(map(_is_given_up_by_us, fates)):
+            self._give_back(parcel)
+            return
         outcomes = [judge(fate) for fate in fates]
         now = self._desk.clock()
         if any(isinstance(outcome, TryLater) and outcome.slow for outcome in outcomes):
@@ -423,6 +428,11 @@ class Courier:
         """Once everything is given back and recorded; then nobody calls any more."""
         if not (self._loading or self._unrecorded):
             self._ended(self)
+
+
+def _is_given_up_by_us(fate: Fate) -> bool:
+    """The relay stopped before they could have taken it: it was no attempt."""
+    return isinstance(fate, Failed) and fate.detail == _STOPPED and not fate.ambiguous
 
 
 def _is_of_host(cause: Cause) -> bool:

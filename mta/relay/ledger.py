@@ -25,7 +25,7 @@ from mta.relay.courier import Trip
 from mta.relay.lanes import Lane
 from mta.relay.letters import Letter
 from mta.relay.outcome import Delivered, Never, Outcome, TryLater
-from mta.relay.parcels import Loaded, Parcel, entry_of, load
+from mta.relay.parcels import Loaded, Parcel, Room, entry_of, load
 from mta.relay.reports import Reports
 from mta.relay.schedule import Found, Plan, Schedule
 from mta.relay.verdict import Attempt, follow
@@ -72,7 +72,8 @@ class Ledger:
         self._reports = reports
         self.keeps_errors = True
         """Letters given up are buried, not removed."""
-        self._opening: Lane[Entry, Loaded] = Lane(helpers, partial(load, queue), _MOST)
+        self._room = Room()
+        self._opening: Lane[tuple[Entry, int], Loaded] = Lane(helpers, partial(load, queue), _MOST)
         self._saving = Lane(helpers, queue.save, _MOST)
         self._finishing = Lane(helpers, queue.finish, _MOST)
         self._burying = Lane(helpers, self._move_to_error, _MOST)
@@ -91,6 +92,10 @@ class Ledger:
         """Nothing is on its way to the disk."""
         return all(lane.is_empty for lane in self._lanes)
 
+    def close(self) -> None:
+        """Nothing more is begun."""
+        self._lanes = ()
+
     def _flush(self) -> None:
         for lane in self._lanes:
             lane.flush()
@@ -107,7 +112,18 @@ class Ledger:
         """Note that it is out, and open it."""
         entry = entry_of(domain, letter)
         self._note(self._queue.take_off, entry)
-        self._opening.put(entry, done)
+        self._load(entry, done)
+
+    def _load(self, entry: Entry, done: Callable[[Loaded], None]) -> None:
+        reserved = self._room.reserve()
+        self._opening.put((entry, reserved), partial(self._loaded, reserved, done))
+
+    def _loaded(self, reserved: int, done: Callable[[Loaded], None], loaded: Loaded) -> None:
+        if isinstance(loaded, Parcel):
+            loaded.settle(self._room, reserved)
+        else:
+            self._room.give_back(reserved)
+        done(loaded)
 
     def put_back(self, domain: str, letters: Sequence[str]) -> None:
         """They were not tried."""
@@ -236,7 +252,7 @@ class Ledger:
 
     def resume(self, entry: Entry, done: Callable[[], None]) -> None:
         """Finish what its status promises, before anything is sent."""
-        self._opening.put(entry, partial(self._resumed, entry, done))
+        self._load(entry, partial(self._resumed, entry, done))
 
     def _resumed(self, entry: Entry, done: Callable[[], None], loaded: Loaded) -> None:
         if isinstance(loaded, Parcel):

@@ -21,19 +21,37 @@ SMALL: Final = 64 << 10
 """Octets of the largest message that is read whole."""
 PIECE: Final = 256 << 10
 """Octets of a larger one that are read at once."""
-_MOST_READ: Final = 256 << 10
-"""Octets read whole by one job."""
+_ROOM: Final = 48 << 20
+"""Octets of whole messages held at once."""
+
+
+class Room:
+    """How much is held in memory by all parcels. For the loop's thread."""
+
+    def __init__(self, octets: int = _ROOM) -> None:
+        self.left = octets
+
+    def reserve(self) -> int:
+        """Octets of the largest message that may be read whole now; 0 for none."""
+        octets = SMALL if self.left >= SMALL else 0
+        self.left -= octets
+        return octets
+
+    def give_back(self, octets: int) -> None:
+        """So much is not held any more, or never was."""
+        self.left += octets
 
 
 class Parcel:
     """A letter that is open, and those of its recipients for whom it is to be sent."""
 
-    __slots__ = ("_letter", "_text", "id", "offset", "recipients")
+    __slots__ = ("_letter", "_room", "_text", "id", "offset", "recipients")
 
     def __init__(self, letter: OpenLetter, text: bytes | None) -> None:
         """`text`: all of it; None: it is read from the open letter."""
         self._letter = letter
         self._text = text
+        self._room: Room | None = None
         self.id = letter.entry.id
         self.recipients = letter.waiting
         self.offset = 0
@@ -77,9 +95,22 @@ class Parcel:
         read = partial(self._letter.read, offset, octets)
         helpers.run(read, lambda result: done(_whole(result, octets), last))
 
+    def settle(self, room: Room, reserved: int) -> None:
+        """Of what was reserved for it, keep what it needs until it is closed."""
+        self._room = room
+        room.give_back(reserved - self._held)
+
     def close(self) -> None:
-        """Give its descriptor back. Closing again does nothing."""
+        """Give its descriptor and its room back. Closing again does nothing."""
         self._letter.close()
+        room, self._room = self._room, None
+        if room is not None:
+            room.give_back(self._held)
+            self._text = None
+
+    @property
+    def _held(self) -> int:
+        return len(self._text or b"")
 
     def _has_ascii_header(self) -> bool:
         """So far as it is known: a transaction with SMTPUTF8 goes to fewer hosts."""
@@ -100,29 +131,24 @@ def entry_of(domain: str, letter: Letter) -> Entry:
     return Entry(domain, letter.id, letter.due if letter.attempts else None, letter.attempts)
 
 
-def load(queue: Queue, entries: Sequence[Entry]) -> list[Loaded]:
-    """Open these letters, and read the small ones. Blocks."""
-    room = _MOST_READ
-    loaded: list[Loaded] = []
-    for each in queue.open(entries):
-        if isinstance(each, OpenLetter):
-            small = each.length <= min(SMALL, room)
-            room -= each.length if small else 0
-            loaded.append(_parcel(each, small=small))
-        else:
-            loaded.append(each)
-    return loaded
+def load(queue: Queue, wanted: Sequence[tuple[Entry, int]]) -> list[Loaded]:
+    """Open these letters, and read whole those of at most so many octets. Blocks."""
+    opened = queue.open([entry for entry, _ in wanted])
+    return [
+        _parcel(each, whole=each.length <= most) if isinstance(each, OpenLetter) else each
+        for each, (_, most) in zip(opened, wanted, strict=True)
+    ]
 
 
-def _parcel(letter: OpenLetter, *, small: bool) -> Loaded:
-    if not small:
+def _parcel(letter: OpenLetter, *, whole: bool) -> Loaded:
+    if not whole:
         return Parcel(letter, None)
     with letter:
         try:
-            text = letter.read(0, letter.length)
+            text = _whole(letter.read(0, letter.length), letter.length)
         except OSError as error:
             return error
-    return Parcel(letter, text)
+    return text if isinstance(text, OSError) else Parcel(letter, text)
 
 
 def _whole(result: bytes | OSError, octets: int) -> bytes | OSError:

@@ -80,6 +80,7 @@ class Reports:
         self.withheld: set[str] = set()
         """Identifiers of reports that are committed, or about to be, while their letters say otherwise: they
         must not be sent yet."""
+        self._is_open = True
         loop.at_end_of_turn(self._flush)
 
     def configure(self, hostname: str, policy: Policy, expire: float) -> None:
@@ -180,9 +181,14 @@ class Reports:
         notice = make_digest(self._reporter, first.report.id, digest.sender, untold, now)
         self._put(notice.delivery(first.way), partial(_all_done, digest.items))
 
+    def close(self) -> None:
+        """Nothing more is begun."""
+        self._is_open = False
+
     def _flush(self) -> None:
-        self._making.flush()
-        self._committing.flush()
+        if self._is_open:
+            self._making.flush()
+            self._committing.flush()
 
     def _way(self, sender: str) -> Way | None:
         address = _address(sender)

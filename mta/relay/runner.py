@@ -350,6 +350,8 @@ class Relay:
         self._ended = True
         if self._store is not None:
             self.router.close()
+            self.ledger.close()
+            self.reports.close()
             self._helpers.close()
             self._store.close()
         if self._hints is not None:

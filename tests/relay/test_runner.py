@@ -243,12 +243,17 @@ def test_a_delay_is_told_once(office: Office) -> None:
 # the end and the next beginning
 
 
-def test_what_was_not_sent_when_the_relay_stops_is_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stage", "heard"), [("greeting", b""), ("EHLO", b"EHLO mx.example.org"), ("DATA", b"DATA")]
+)
+def test_what_was_not_sent_when_the_relay_stops_is_as_it_was(
+    tmp_path: Path, stage: str, heard: bytes
+) -> None:
     office = Office(tmp_path)
-    site = office.site(greeting=[Does.STALL])
+    site = office.site(**{stage: [Does.STALL]})
     letter = office.letter("user@b.example")
     office.route("b.example", site)
-    office.until(lambda: site.exchangers)
+    office.until(lambda: site.exchangers and (stage == "greeting" or heard in site.exchangers[0].heard))
     [courier] = office.relay._couriers
     courier.abandon()
     office.close()
