@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PROGRAM = shutil.which("smtp-source", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
@@ -32,12 +32,14 @@ class Load:
     """Octets of a message, without header fields."""
     reconnect: bool = False
     mailboxes: int = 1
+    domain: str = DOMAIN
+    """Of the recipients; any other than DOMAIN is elsewhere."""
 
     def scaled(self, factor: float) -> Load:
         """The same load, only shorter; never so short that a session would have nothing to do."""
         messages = max(round(self.messages * factor), self.sessions, self.mailboxes)
         messages -= messages % self.mailboxes
-        return Load(self.name, self.sessions, messages, self.size, self.reconnect, self.mailboxes)
+        return replace(self, messages=messages)
 
     @property
     def generators(self) -> int:
@@ -61,7 +63,7 @@ def send(load: Load, port: int) -> None:
         "-f",
         f"sender@{DOMAIN}",
         "-t",
-        f"user@{DOMAIN}",
+        f"user@{load.domain}",
         "-M",
         "client.example",
     ]

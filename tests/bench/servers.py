@@ -48,11 +48,15 @@ class Server(ABC):
     name: ClassVar[str]
     most_idle: ClassVar[int] = 10_000
     """Idle sessions it is asked to hold."""
+    relays: ClassVar[bool] = True
+    """It can send mail on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.mail = folder / "mail"
         self.port = free_port()
+        self.next_hop = free_port()
+        """Where mail for other domains goes; who wants to see it listens there."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -76,9 +80,10 @@ class Server(ABC):
         return self._process.pid
 
     def fill(self, template: str, target: Path, **more: object) -> Path:
-        """Write a configuration from its template in `peers/`, where @folder@ and @port@ stand for ours."""
+        """Write a configuration from its template in `peers/`, where @folder@ and so on stand for ours."""
         text = (HERE / "peers" / template).read_text()
-        for name, value in {"folder": self.folder, "port": self.port, **more}.items():
+        ours = {"folder": self.folder, "port": self.port, "next_hop": self.next_hop}
+        for name, value in {**ours, **more}.items():
             text = text.replace(f"@{name}@", str(value))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
@@ -155,8 +160,8 @@ class Server(ABC):
     def clear(self) -> None:
         """Empty the mailboxes, and let the disk finish with that before anything is measured.
 
-        The files move aside and go at the end, with the server's folder: on a disk that discards what is freed,
-        deleting thousands of them slows whatever is measured next."""
+        The files move aside and go at the end, with the server's folder: on a disk that discards what is
+        freed, deleting thousands of them slows whatever is measured next."""
         aside = Path(tempfile.mkdtemp(prefix="aside-", dir=self.folder))
         for number, new in enumerate(self._new_folders()):
             for entry in os.scandir(new):
@@ -185,9 +190,20 @@ class Mta(Server):
         return f"mta {revision.stdout.strip()} on Python {sys.version.split()[0]}"
 
     def prepare(self) -> list[str]:
-        configuration = self.fill("mta.conf", self.folder / "mta.conf")
+        self._configure(relay=True)
+        return [*self._program(), *self.settings]
+
+    def let_relay(self, *, relay: bool) -> None:
+        """Let mail be sent on, or stay in the queue; in force when this returns."""
+        self._configure(relay=relay)
+        subprocess.run([*self._program(), "reload"], check=True, cwd=ROOT, capture_output=True)
+
+    def _configure(self, *, relay: bool) -> None:
+        self.fill("mta.conf", self.folder / "mta.conf", relay=str(relay).lower())
+
+    def _program(self) -> list[str]:
         start = "import sys; from mta.cli.main import main; sys.exit(main())"
-        return [sys.executable, "-c", start, "-f", str(configuration), *self.settings]
+        return [sys.executable, "-c", start, "-f", str(self.folder / "mta.conf")]
 
 
 class MtaByFile(Mta):
@@ -248,6 +264,7 @@ class Aiosmtpd(Server):
     """The SMTP server of the Python world, with the Maildir of the standard library."""
 
     name = "aiosmtpd"
+    relays = False
 
     @classmethod
     def missing(cls) -> str:
