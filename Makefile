@@ -17,6 +17,8 @@ ARGS    ?=
 
 DESTDIR ?=
 PREFIX  ?= /usr/local
+# yes: make install links the program as sendmail and mailq too, for other programs
+SENDMAIL ?=
 UNITS   ?= $(PREFIX)/lib/systemd/system
 # The program and what it needs, as plain folders: no path of this machine stands in them.
 LIBRARY := $(PREFIX)/lib/mta
@@ -84,6 +86,11 @@ install-files:
 	  echo 'import sys'; echo 'sys.path.insert(0, "$(LIBRARY)")'; \
 	  echo 'from mta.cli.main import main'; echo 'sys.exit(main())'; } > build/mta
 	install -m 755 build/mta "$(DESTDIR)$(PREFIX)/bin/mta"
+ifeq ($(SENDMAIL),yes)
+	install -d "$(DESTDIR)$(PREFIX)/sbin"
+	ln -sf ../bin/mta "$(DESTDIR)$(PREFIX)/sbin/sendmail"
+	ln -sf mta "$(DESTDIR)$(PREFIX)/bin/mailq"
+endif
 	for page in man/*.[1-8]; do \
 	  install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}"; done
 	sed 's|/usr/local/bin/mta|$(PREFIX)/bin/mta|g' etc/mta.service > build/mta.service

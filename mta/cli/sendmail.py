@@ -92,14 +92,16 @@ def run(source: Source, words: Sequence[str]) -> int:
 def parse(words: Sequence[str]) -> Options:
     """The options of sendmail, with or without a blank before their values. Raises CannotStart."""
     # -q and -d may have a value, but only without a blank, which getopt does not know.
-    plain = [word for word in words if re.fullmatch(r"-[qd].*", word) is None]
+    end = words.index("--") if "--" in words else len(words)
+    odd = [word for word in words[:end] if word.startswith(("-q", "-d"))]
+    plain = [*(word for word in words[:end] if word not in odd), *words[end:]]
     shape = _FLAGS + "".join(f"{letter}:" for letter in _TAKING_VALUES)
     try:
         pairs, rest = getopt.gnu_getopt(plain, shape)
     except getopt.GetoptError as error:
         raise CannotStart(USAGE, f"sendmail: {error}") from error
     recipients = [address for _, address in getaddresses(rest) if address]
-    options = Options(recipients, retry=any(word.startswith("-q") for word in words))
+    options = Options(recipients, retry=any(word.startswith("-q") for word in odd))
     for flag, value in pairs:
         _take(options, flag[1], value)
     return options

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mta
+from mta.cli.main import SUBCOMMANDS
 from tests.instance import CONFIGURATION, MTA, ROOT, Instance
 from tests.instance import mta as run
 
@@ -28,10 +29,10 @@ def test_the_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["-h"], ["--help"], ["config", "--help"], ["reload", "--help"], ["tls", "--help"]]
+    "words", ["-h", "--help", *(f"{each} --help" for each in SUBCOMMANDS)], ids=lambda words: words
 )
-def test_help(words: list[str]) -> None:
-    assert run(*words).stdout.startswith("usage: mta")
+def test_help(words: str) -> None:
+    assert run(*words.split()).stdout.startswith("usage: mta")
 
 
 def test_help_lists_the_subcommands() -> None:
