@@ -235,3 +235,25 @@ def test_a_letter_bounced_through_a_server_is_reported(tmp_path: Path) -> None:
         assert Tree(tmp_path).queue("bounce", "other.example") == "1 letter given up\n"
         [report] = server.await_messages("s")
     assert b"The operator of this server has given it up." in report
+
+
+def test_why_a_letter_waits_and_a_retry_once_they_are_back(tmp_path: Path) -> None:
+    theirs = Instance(
+        tmp_path / "theirs", configuration=CONFIGURATION.replace("example.org", "other.example")
+    )
+    with theirs.running():
+        port = theirs.port
+    words = ("--set", "relay.enabled=true", "--set", f"relay.routes=other.example smtp://127.0.0.1:{port}")
+    with Instance(tmp_path / "ours", words).running() as ours:
+        with smtplib.SMTP("127.0.0.1", ours.port, timeout=PATIENCE) as session:
+            session.sendmail("s@example.org", ["u@other.example"], "Subject: hello\r\n\r\ntext\r\n")
+        ours.await_record("deferred")
+        tree = Tree(tmp_path / "ours")
+        happened, advice = tree.queue("why").splitlines()
+        assert happened == "other.example  1 letter: their host refuses connections"
+        assert advice.lstrip().startswith("connection-refused: nothing to do, it will be tried again")
+        again = Instance(tmp_path / "again", configuration=of_theirs.replace(":0", f":{port}"))
+        with again.running():
+            assert tree.queue("retry", "other.example") == "1 letter due now\n"
+            assert b"Subject: hello" in again.await_messages("u")[0]
+            ours.await_record("delivered")
