@@ -238,9 +238,8 @@ def test_a_letter_bounced_through_a_server_is_reported(tmp_path: Path) -> None:
 
 
 def test_why_a_letter_waits_and_a_retry_once_they_are_back(tmp_path: Path) -> None:
-    theirs = Instance(
-        tmp_path / "theirs", configuration=CONFIGURATION.replace("example.org", "other.example")
-    )
+    of_theirs = CONFIGURATION.replace("example.org", "other.example")
+    theirs = Instance(tmp_path / "theirs", configuration=of_theirs)
     with theirs.running():
         port = theirs.port
     words = ("--set", "relay.enabled=true", "--set", f"relay.routes=other.example smtp://127.0.0.1:{port}")

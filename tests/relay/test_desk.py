@@ -524,8 +524,10 @@ def test_on_a_locked_tree_a_retry_is_written_down(locked: Room) -> None:
     locked.ask("hold", which=[held])
     assert locked.ask("retry", reason="mailbox-full")["letters"] == 1
     assert [locked.entry(each).due for each in (full, silent)] == [int(NOW), int(NOW + 700)]
-    assert locked.ask("retry", all=True)["letters"] == 2
+    new = locked.accept("u@other.example")
+    assert locked.ask("retry", all=True)["letters"] == 3
     assert [locked.entry(each).due for each in (full, silent, held)] == [int(NOW), int(NOW), None]
+    assert locked.entry(new) == Entry("other.example", new)
 
 
 # error/
