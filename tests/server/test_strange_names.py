@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.test_policy import HOSTILE_NAMES, LITERAL_FORMS, RELAY_FORMS
+from tests.test_policy import HOSTILE_NAMES, LITERAL_FORMS, RELAY_FORMS
 from tests.server.ward import TEXT, Peer, Ward
 
 SENDERS = [
