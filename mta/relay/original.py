@@ -34,7 +34,8 @@ def returned(original: Original, *, full: bool) -> Part:
             return Part("message/global", text, "Your message")
     # A header that is neither ASCII nor UTF-8 says nothing of what it is.
     is_global = _is_utf8(header) and not header.isascii()
-    return Part("message/global-headers" if is_global else "text/rfc822-headers", header, "Header of your message")
+    kind = "message/global-headers" if is_global else "text/rfc822-headers"
+    return Part(kind, header, "Header of your message")
 
 
 def is_whole(part: Part) -> bool:

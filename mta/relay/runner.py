@@ -82,6 +82,7 @@ class Relay:
         self._store: Store | None = None
         self._timer: Timer | None = None
         self._unfinished = 0
+        self._settled = False
         self._scanned = False
         self._scanning = False
         self._stopping = False
@@ -257,7 +258,13 @@ class Relay:
     @property
     def _may_send(self) -> bool:
         assert self._settings is not None
-        return self._scanned and not self._unfinished and not self._stopping and self._settings.relay.enabled
+        return self._is_settled() and not self._stopping and self._settings.relay.enabled
+
+    def _is_settled(self) -> bool:
+        """All that statuses promised when we started is finished, or waits for nothing but a digest."""
+        if self._scanned and not self._settled:
+            self._settled = not self._unfinished or (self.ledger.is_idle and self.reports.is_idle)
+        return self._settled
 
     def _pursue(self) -> None:
         """At the end of each turn: do what is due, and wake up for what will be."""
@@ -286,8 +293,7 @@ class Relay:
 
     def _judge(self, overdue: Overdue) -> None:
         """Nobody tries these one by one; what their domain's last attempt came to is what they came to."""
-        for letter in overdue.letters:
-            self.ledger.load(overdue.domain, letter, partial(self._judged, overdue.domain, letter))
+        self.ledger.load(overdue.domain, overdue.letters, partial(self._judged, overdue.domain))
 
     def _judged(self, domain: str, letter: Letter, loaded: Loaded) -> None:
         if not isinstance(loaded, Parcel):
