@@ -95,7 +95,7 @@ class Bookkeeper(Protocol):
         trip: Trip,
         done: Callable[[], None],
     ) -> None:
-        """The outcome of each of its recipients. `done` is called, in a later turn, once it is on disk."""
+        """The outcome of each recipient. `done` is called when no crash undoes it, perhaps at once."""
 
     def put_back(self, domain: str, letters: Sequence[str]) -> None:
         """They were not tried."""
@@ -103,8 +103,8 @@ class Bookkeeper(Protocol):
     def unreadable(self, domain: str, letter: Letter, error: BrokenLetter | OSError) -> None:
         """It could not be opened."""
 
-    def load(self, domain: str, letter: Letter, done: Callable[[Loaded], None]) -> None:
-        """Note that it is out, and open it; `done` is called in a later turn."""
+    def load(self, domain: str, letters: Sequence[Letter], done: Callable[[Letter, Loaded], None]) -> None:
+        """Note that they are out, and open them; `done` is called for each, in a later turn."""
 
 
 @dataclass(slots=True)
@@ -175,8 +175,7 @@ class Courier:
 
     def _load(self, letters: Sequence[Letter]) -> None:
         self._loading += len(letters)
-        for letter in letters:
-            self._desk.books.load(self.domain, letter, partial(self._loaded, letter))
+        self._desk.books.load(self.domain, letters, self._loaded)
 
     def _loaded(self, letter: Letter, loaded: Loaded) -> None:
         self._loading -= 1

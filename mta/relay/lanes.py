@@ -33,6 +33,10 @@ class Lane(Generic[T, R]):
         """Do it with the next batch; `done` is called with the answer, in a later turn."""
         self._waiting.append((item, done))
 
+    def __len__(self) -> int:
+        """What waits or is under way."""
+        return len(self._waiting) + len(self._under_way)
+
     @property
     def is_empty(self) -> bool:
         return not (self._waiting or self._under_way)

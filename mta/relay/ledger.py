@@ -1,6 +1,6 @@
 """The ledger: from outcomes to the tree, and from there back to the schedule.
 
-    record     all delivered, nobody to tell       the letter is removed
+    record     all delivered, nobody to tell       the letter is marked, and removed by and by
                someone waits                       its status is saved; it is deferred
                someone has failed, or is late      the promise to tell is saved; then `reports` keeps it
     settle     every report is made                removed, buried in error/, or deferred
@@ -8,6 +8,9 @@
 Each arrow of a letter's way is a lane, so that letters share the work and each goes at its own pace. The
 schedule learns what is so on disk, never what is hoped. A step that fails is done again later, while the
 letter stays out: what was delivered is never sent again for want of a note about it.
+
+A removal may wait for the commit that the disk is at. So the mark is what counts, and removals are gathered:
+many together wait once.
 """
 
 from __future__ import annotations
@@ -38,6 +41,10 @@ _LINK_SECONDS: Final = 1.0
 _LINK_PATIENCE: Final = 60.0
 _MOST: Final = 64
 """Letters in one job."""
+_GATHER_SECONDS: Final = 0.1
+"""How long letters that are marked as delivered are gathered to be removed together."""
+_MOST_MARKED: Final = 4096
+"""So many of them at most; when the disk is that slow, the next ones wait for it."""
 
 
 class _Case(NamedTuple):
@@ -76,6 +83,8 @@ class Ledger:
         self._opening: Lane[tuple[Entry, int], Loaded] = Lane(helpers, partial(load, queue), _MOST)
         self._saving = Lane(helpers, queue.save, _MOST)
         self._finishing = Lane(helpers, queue.finish, _MOST)
+        self._removing = Lane(helpers, queue.finish, _MOST_MARKED)
+        self._landed: list[Entry] = []
         self._burying = Lane(helpers, self._move_to_error, _MOST)
         self._aside: Lane[tuple[Entry, str], Entry | OSError] = Lane(helpers, self._move_aside, _MOST)
         self._lanes: tuple[Lane[Any, Any], ...] = (
@@ -90,13 +99,17 @@ class Ledger:
     @property
     def is_idle(self) -> bool:
         """Nothing is on its way to the disk."""
-        return all(lane.is_empty for lane in self._lanes)
+        lanes = (*self._lanes, self._removing)
+        return not self._landed and all(lane.is_empty for lane in lanes)
 
     def close(self) -> None:
         """Nothing more is begun."""
         self._lanes = ()
 
     def _flush(self) -> None:
+        if self._landed:
+            landed, self._landed = self._landed, []
+            self._note(self._queue.land, landed)
         for lane in self._lanes:
             lane.flush()
 
@@ -108,11 +121,12 @@ class Ledger:
 
     # letters go out
 
-    def load(self, domain: str, letter: Letter, done: Callable[[Loaded], None]) -> None:
-        """Note that it is out, and open it."""
-        entry = entry_of(domain, letter)
-        self._note(self._queue.take_off, entry)
-        self._load(entry, done)
+    def load(self, domain: str, letters: Sequence[Letter], done: Callable[[Letter, Loaded], None]) -> None:
+        """Note that they are out, and open them."""
+        entries = [entry_of(domain, letter) for letter in letters]
+        self._note(self._queue.take_off, entries)
+        for letter, entry in zip(letters, entries, strict=True):
+            self._load(entry, partial(done, letter))
 
     def _load(self, entry: Entry, done: Callable[[Loaded], None]) -> None:
         reserved = self._room.reserve()
@@ -128,7 +142,7 @@ class Ledger:
     def put_back(self, domain: str, letters: Sequence[str]) -> None:
         """They were not tried."""
         for letter in letters:
-            self._note(self._queue.land, Entry(domain, letter))
+            self._note(self._queue.land, [Entry(domain, letter)])
             self._schedule.put_back(domain, letter, self._clock())
 
     def unreadable(self, domain: str, letter: Letter, error: BrokenLetter | OSError) -> None:
@@ -155,12 +169,12 @@ class Ledger:
 
     def _postpone(self, entry: Entry, due: float) -> None:
         """Look again later; its status, if it has one, stays as it is."""
-        self._note(self._queue.land, entry)
+        self._note(self._queue.land, [entry])
         plan = Plan(int(due), entry.serial, warn=False, expired=False)
         self._schedule.defer(entry.domain, entry.id, plan, "local-fault", self._clock())
 
     def _gone(self, entry: Entry) -> None:
-        self._note(self._queue.land, entry)
+        self._landed.append(entry)
         self._schedule.finish(entry.domain, entry.id, self._clock())
 
     # letters come back
@@ -168,7 +182,7 @@ class Ledger:
     def record(
         self, parcel: Parcel, outcomes: Sequence[Outcome], trip: Trip, done: Callable[[], None]
     ) -> None:
-        """The outcome of each of its recipients. `done` is called once it is on disk."""
+        """The outcome of each recipient. `done` is called when no crash undoes it, perhaps at once."""
         letter, entry, now = parcel.letter, parcel.letter.entry, self._clock()
         self._tell(parcel, outcomes, trip, now)
         by_address = {r.address: o for r, o in zip(parcel.recipients, outcomes, strict=True)}
@@ -177,9 +191,31 @@ class Ledger:
         can_tell = self._reports.can_reach(letter.envelope.sender)
         status = follow(letter, attempt, plan, can_tell=can_tell)
         if status is None:
-            self._finish(entry, done)
+            self._remove(entry, done)
         else:
             self._save(_Case(entry, letter.envelope, status, done))
+
+    def _remove(self, entry: Entry, done: Callable[[], None]) -> None:
+        """By and by, as far as it can be marked."""
+        if len(self._removing) < _MOST_MARKED and self._mark(entry):
+            if self._removing.is_empty:
+                self._loop.call_later(_GATHER_SECONDS, self._remove_marked)
+            self._removing.put(entry, partial(self._finished, entry, _nothing))
+            done()
+        else:
+            self._finish(entry, done)
+
+    def _remove_marked(self) -> None:
+        self._removing.flush()
+        if not self._removing.is_empty:
+            self._loop.call_later(_GATHER_SECONDS, self._remove_marked)
+
+    def _mark(self, entry: Entry) -> bool:
+        try:
+            self._queue.mark_delivered(entry)
+        except (OSError, KeyError):  # it could not be noted either
+            return False
+        return True
 
     def _finish(self, entry: Entry, done: Callable[[], None]) -> None:
         self._finishing.put(entry, partial(self._finished, entry, done))
@@ -238,7 +274,7 @@ class Ledger:
         assert due is not None
         waiting = (s.reason for a, s in case.status.recipients.items() if case.status.waits(a))
         now = self._clock()
-        self._note(self._queue.land, entry)
+        self._note(self._queue.land, [entry])
         if self._schedule.knows(entry.domain, entry.id):
             plan = Plan(due, entry.serial, warn=False, expired=False)
             self._schedule.defer(entry.domain, entry.id, plan, next(waiting, ""), now)
@@ -270,18 +306,22 @@ class Ledger:
         tell.fault(self._log, what, f"{entry.domain}/{entry.id}", error)
         self._loop.call_later(_AGAIN, step)
 
-    def _note(self, what: Callable[[Sequence[Entry]], None], entry: Entry) -> None:
+    def _note(self, what: Callable[[Sequence[Entry]], None], entries: Sequence[Entry]) -> None:
         """A note that cannot be written costs a little after a crash, and nothing now."""
         try:
-            what((entry,))
+            what(entries)
         except OSError as error:
-            tell.fault(self._log, "noting what is in flight", entry.id, error)
+            tell.fault(self._log, "noting what is in flight", ".flight", error)
 
     def _tell(self, parcel: Parcel, outcomes: Sequence[Outcome], trip: Trip, now: float) -> None:
         queued = now - parcel.letter.envelope.arrived
         for recipient, outcome in zip(parcel.recipients, outcomes, strict=True):
             self._row.add(_COUNTERS[type(outcome)])
             _tell_one(self._log, parcel.id, recipient, outcome, trip, queued)
+
+
+def _nothing() -> None:
+    """Who waited was told when the letter was marked."""
 
 
 _COUNTERS: Final = {Delivered: DELIVERIES, TryLater: DEFERRALS, Never: FAILURES}

@@ -3,13 +3,20 @@
 A letter that makes the relay fall over would do so again at every start, before any other is sent. So each is
 noted in `.flight` while it is out, one line of fixed width for each, and those found there at a start are
 deferred one step. Nothing is synced: the notes must outlive the process, and need not outlive the power.
+
+    <space>domain/id      it is out
+    +domain/id            it is delivered to everybody, and is going to be removed
+
+The mark is one octet in the page cache, where a removal may have to wait for the disk. With it nobody needs
+to wait for the removal: a process that finds a marked letter removes it and sends it to nobody.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Final, NamedTuple, TypeAlias
 
 from mta import identifier
 from mta.store.envelope import Domain
@@ -17,12 +24,25 @@ from mta.store.folders import Directory
 from mta.store.system import System
 
 _NAME: Final = ".flight"
-_WIDTH: Final = 253 + 1 + identifier.LENGTH + 1
-"""The longest domain, a slash, an identifier, a line end."""
+_WIDTH: Final = 1 + 253 + 1 + identifier.LENGTH + 1
+"""The mark, the longest domain, a slash, an identifier, a line end."""
 _FREE: Final = b" " * (_WIDTH - 1) + b"\n"
+_MARK: Final = b"+"
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST: Final = 16 << 20
 """Octets read of the file at most; no relay has so many letters out."""
+
+Named: TypeAlias = tuple[str, str]
+"""Domain and id of a letter."""
+
+
+class Left(NamedTuple):
+    """A letter that the last process had out."""
+
+    domain: str
+    id: str
+    delivered: bool
+    """To everybody, with nobody to be told."""
 
 
 class Flight:
@@ -32,11 +52,11 @@ class Flight:
         self._system = system
         self._others = others
         self._fd: int | None = None
-        self._lines: dict[tuple[str, str], int] = {}
+        self._lines: dict[Named, int] = {}
         self._free: list[int] = []
 
-    def left(self) -> list[tuple[str, str]]:
-        """Domain and id of what was in flight when the last process ended. OSError."""
+    def left(self) -> list[Left]:
+        """What was in flight when the last process ended. OSError."""
         octets = self._system.pread(self._opened(), _MOST, 0)
         return [letter for line in octets.split(b"\n") if (letter := _parsed(line)) is not None]
 
@@ -45,24 +65,32 @@ class Flight:
         self._system.ftruncate(self._opened(), 0)
         self._lines, self._free = {}, []
 
-    def take_off(self, domain: str, letter: str) -> None:
-        """It is being sent from now on. OSError."""
-        if (domain, letter) in self._lines:
-            return
-        line = self._free[-1] if self._free else len(self._lines)
-        self._write(line, f"{domain}/{letter}".encode().ljust(_WIDTH - 1) + b"\n")
-        self._lines[domain, letter] = line
-        del self._free[-1:]
+    def take_off(self, letters: Iterable[Named]) -> None:
+        """They are being sent from now on; those that are already are skipped. OSError."""
+        new = [letter for letter in dict.fromkeys(letters) if letter not in self._lines]
+        known = len(self._lines) + len(self._free)
+        lines = [*self._free[: len(new)], *range(known, known + len(new))][: len(new)]
+        self._write(dict(zip(lines, map(_written, new), strict=True)))
+        del self._free[: len(new)]
+        self._lines.update(zip(new, lines, strict=True))
 
-    def land(self, letters: Iterable[tuple[str, str]]) -> None:
+    def mark(self, letter: Named) -> None:
+        """It is delivered. OSError; KeyError when it is not out."""
+        self._system.pwrite(self._opened(), _MARK, self._lines[letter] * _WIDTH)
+
+    def land(self, letters: Iterable[Named]) -> None:
         """They are not sent any more; those that were not are skipped. OSError."""
-        for letter in letters:
-            if letter in self._lines:
-                self._write(self._lines[letter], _FREE)
-                self._free.append(self._lines.pop(letter))
+        landed = [letter for letter in dict.fromkeys(letters) if letter in self._lines]
+        self._write(dict.fromkeys((self._lines[letter] for letter in landed), _FREE))
+        self._free += [self._lines.pop(letter) for letter in landed]
+        self._free.sort()  # the lowest are used first, neighbours together
 
-    def _write(self, line: int, octets: bytes) -> None:
-        self._system.pwrite(self._opened(), octets, line * _WIDTH)
+    def _write(self, lines: Mapping[int, bytes]) -> None:
+        """Each run of neighbours at once."""
+        for _, run in groupby(enumerate(sorted(lines)), lambda each: each[1] - each[0]):
+            numbers = [number for _, number in run]
+            octets = b"".join(lines[number] for number in numbers)
+            self._system.pwrite(self._opened(), octets, numbers[0] * _WIDTH)
 
     def _opened(self) -> int:
         if self._fd is None:
@@ -70,11 +98,17 @@ class Flight:
         return self._fd
 
 
-def _parsed(line: bytes) -> tuple[str, str] | None:
-    """Domain and id; None when the line tells none, as a free one, or one that nobody of us wrote."""
-    domain, _, letter = line.decode("ascii", "replace").rstrip().partition("/")
+def _written(letter: Named) -> bytes:
+    return " {}/{}".format(*letter).encode("ascii").ljust(_WIDTH - 1) + b"\n"
+
+
+def _parsed(line: bytes) -> Left | None:
+    """None when the line tells no letter, as a free one, or one that nobody of us wrote."""
+    domain, _, letter = line[1:].decode("ascii", "replace").rstrip().partition("/")
     try:
         Domain(domain)
     except ValueError:
         return None
-    return (domain, letter) if identifier.PATTERN.fullmatch(letter) else None
+    if identifier.PATTERN.fullmatch(letter) is None:
+        return None
+    return Left(domain, letter, delivered=line[:1] == _MARK)

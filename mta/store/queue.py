@@ -4,6 +4,7 @@ What is known of a letter is a value, its Status; a change is a new value and on
 letter is a few of these, in an order that loses nobody and tells nobody twice, wherever the process ends:
 
     take off      noted in .flight                                the next process knows what this one died of
+    delivered     marked in .flight                               this process removes it, or the next
     deferral      save(tried, due)
     some are      save(tried, due)                                before the letter is touched again
     finish        letter, status                                  removed in this order, nothing synced
@@ -96,29 +97,37 @@ class Queue:
     # in flight
 
     def take_off(self, entries: Sequence[Entry]) -> None:
-        """They are about to be attempted. A small write for each; OSError."""
-        for entry in entries:
-            self._flight.take_off(entry.domain, entry.id)
+        """They are about to be attempted. Small writes; OSError."""
+        self._flight.take_off((entry.domain, entry.id) for entry in entries)
+
+    def mark_delivered(self, entry: Entry) -> None:
+        """A letter in flight is delivered to everybody, and nobody is to be told: it is to be finished,
+        and will be, whatever happens to this process. A small write; OSError."""
+        self._flight.mark((entry.domain, entry.id))
 
     def land(self, entries: Sequence[Entry]) -> None:
         """They are not attempted any more, and what came of it is on disk. Small writes; OSError."""
         self._flight.land((entry.domain, entry.id) for entry in entries)
 
     def recover(self, later: Callable[[int], int]) -> list[Saved]:
-        """Defer what was in flight when the last process died; once, before the first scan. OSError.
+        """Finish what was marked as delivered when the last process died, and defer what else was in flight;
+        once, before the first scan. OSError.
 
         `later` tells when the attempt after so many is due, in epoch seconds. What has something to finish is
         left as it is."""
-        left = [entry for domain, letter in self._flight.left() for entry in self._found(domain, letter)]
+        left = self._flight.left()
+        finished = self.finish([entry for each in left if each.delivered for entry in self._found(*each[:2])])
+        out = [entry for each in left if not each.delivered for entry in self._found(*each[:2])]
         changes = [
             (found.entry, found.status.tried({}, later(found.status.attempts + 1)))
-            for found in _closed(self.open(left))
+            for found in _closed(self.open(out))
             if not found.entry.is_unfinished
         ]
         saved = self.save(changes)
-        if not any(isinstance(each, OSError) for each in saved):
+        failed = [each for each in (*saved, *finished) if isinstance(each, OSError)]
+        if not failed:
             self._flight.clear()
-        return saved
+        return [*(each for each in saved if not isinstance(each, OSError)), *failed]
 
     # reading
 

@@ -402,6 +402,33 @@ def test_what_is_unfinished_or_gone_is_not_deferred(root: Path, queue: Queue) ->
     assert entries(again) == [promised]
 
 
+def test_a_letter_marked_as_delivered_is_removed_and_not_deferred(root: Path, queue: Queue) -> None:
+    for _ in range(3):
+        accept(root, "a@x")
+    fresh, tried, other = entries(queue)
+    [tried] = queue.save([(tried, Status().tried({}, NOW))])
+    queue.take_off([fresh, tried, other])
+    queue.mark_delivered(tried)
+    queue.mark_delivered(fresh)
+    again = Store(root, host=HOST, writer="relay").queue
+    assert again.recover(lambda _: NOW) == [Entry("other.example", other.id, NOW, 1)]
+    left = sorted(path.name for path in (root / ".OTHER_SERVERS/other.example").iterdir())
+    assert left == [other.id, f"{other.id}.status,{NOW},1"]
+    assert (root / ".OTHER_SERVERS/.flight").read_bytes() == b""
+
+
+def test_a_mark_goes_with_its_flight(root: Path, queue: Queue) -> None:
+    accept(root, "a@x")
+    [entry] = entries(queue)
+    queue.take_off([entry])
+    queue.mark_delivered(entry)
+    queue.land([entry])
+    with pytest.raises(KeyError):
+        queue.mark_delivered(entry)
+    assert Store(root, host=HOST, writer="relay").queue.recover(lambda _: NOW) == []
+    assert entries(queue) == [entry]
+
+
 def test_notes_of_flights_take_the_place_of_landed_ones(root: Path, queue: Queue) -> None:
     for _ in range(3):
         accept(root, "a@x")
