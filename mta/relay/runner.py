@@ -138,6 +138,7 @@ class Relay:
 
     def _open(self, settings: Settings, routing: Routing) -> None:
         loop, log, clock = self._loop, self._log, self._clock
+        loop.at_end_of_turn(self._pursue)  # before those below, who then hand on what it began
         maildir = settings.application.maildir
         self._store = store = Store(
             maildir.path, host=settings.hostname, sync=maildir.sync, writer="relay", system=self._system
@@ -172,7 +173,6 @@ class Relay:
             self._queue.recover, lambda count: ceil(self._clock() + later(retry, count, self._random))
         )
         self._helpers.run(recover, self._recovered)
-        self._loop.at_end_of_turn(self._pursue)
         self._loop.call_later(_CLOCK, self._tick)
 
     def _cleaned(self, result: int | OSError) -> None:
