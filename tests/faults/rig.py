@@ -10,6 +10,7 @@ import re
 import signal
 import smtplib
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,7 +32,12 @@ SEVERAL = ("user1@example.org", "user2@example.org", "a@other.example", "b@third
 SENDER = "sender@client.example"
 
 _numbers = count(1)
-_ROLES = {"committer": "mta.store.committing", "receiver": "mta.server.receiver", "logger": "mta.log.logger"}
+_ROLES = {
+    "committer": "mta.store.committing",
+    "receiver": "mta.server.receiver",
+    "relay": "mta.relay.runner",
+    "logger": "mta.log.logger",
+}
 
 
 def some(cases: Sequence[T], number: int) -> Sequence[T]:
@@ -44,10 +50,11 @@ def some(cases: Sequence[T], number: int) -> Sequence[T]:
 def comes_true(condition: Callable[[], bool]) -> bool:
     """Whether it is true before all patience ends; for what has no record to wait for."""
     end = time.monotonic() + PATIENCE
+    pause = threading.Event()
     while not condition():
         if time.monotonic() > end:
             return False
-        os.sched_yield()
+        pause.wait(0.005)
     return True
 
 
@@ -65,25 +72,31 @@ class Mail:
     text: bytes
     code: int | None
     """The reply to the message: 250, 451 ...; None when the connection broke first."""
+    sender: str = SENDER
 
     @property
     def accepted(self) -> bool:
         return self.code == 250
 
+    @property
+    def subject(self) -> bytes:
+        """The line that no other message has."""
+        return self.text.partition(b"\n")[0] + b"\n"
 
-def send(port: int, recipients: Sequence[str] = ONE, octets: int = 100) -> Mail:
+
+def send(port: int, recipients: Sequence[str] = ONE, octets: int = 100, sender: str = SENDER) -> Mail:
     """Deliver one message and tell how it went."""
     text = b"Subject: message %d\r\n\r\n%s\r\nend\r\n" % (next(_numbers), b"x" * octets)
     try:
         with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
-            return Mail(recipients, text, _code(client, recipients, text))
+            return Mail(recipients, text, _code(client, sender, recipients, text), sender)
     except (OSError, smtplib.SMTPServerDisconnected):
-        return Mail(recipients, text, None)
+        return Mail(recipients, text, None, sender)
 
 
-def _code(client: smtplib.SMTP, recipients: Sequence[str], text: bytes) -> int:
+def _code(client: smtplib.SMTP, sender: str, recipients: Sequence[str], text: bytes) -> int:
     client.ehlo("client.example")
-    for code, _ in (client.mail(SENDER), *(client.rcpt(recipient) for recipient in recipients)):
+    for code, _ in (client.mail(sender), *(client.rcpt(recipient) for recipient in recipients)):
         if code != 250:
             return code
     try:
@@ -109,6 +122,20 @@ class Tree:
         once, nowhere = [1] * len(copies), [0] * len(copies)
         assert copies == once or (copies == nowhere and not mail.accepted), (copies, mail.code)
 
+    def waiting(self) -> list[str]:
+        """Letters in the queue; a status without its letter is only a leftover."""
+        paths = _files(self.root / ".OTHER_SERVERS", "[!.]*/*")
+        return [f"{path.parent.name}/{path.name}" for path in paths if "." not in path.name]
+
+    def given_up(self, domain: str) -> list[str]:
+        """Letters in error/."""
+        paths = _files(self.root / ".OTHER_SERVERS" / domain / "error")
+        return [path.name for path in paths if "." not in path.name]
+
+    def reports(self, mailbox: str) -> list[bytes]:
+        """What is new in a mailbox that only we write to."""
+        return self._read(self.root / mailbox / "new")
+
     def drafts(self) -> list[str]:
         """What is being written, or was left."""
         folders = (
@@ -116,7 +143,7 @@ class Tree:
             self.root / ".OTHER_SERVERS/.tmp",
             self.root / ".OTHER_SERVERS/.commit",
         )
-        return [path.name for folder in folders for path in folder.glob("*") if path.is_file()]
+        return [path.name for folder in folders for path in _files(folder)]
 
     def _copies(self, mail: Mail, local: str, domain: str) -> int:
         if domain == "example.org":
@@ -132,7 +159,11 @@ class Tree:
         return len(ours)
 
     def _read(self, folder: Path) -> list[bytes]:
-        return [path.read_bytes() for path in folder.glob("*") if path.is_file()]
+        return [path.read_bytes() for path in _files(folder)]
+
+
+def _files(folder: Path, pattern: str = "*") -> list[Path]:
+    return [path for path in folder.glob(pattern) if path.is_file()]
 
 
 class Server(Instance):
