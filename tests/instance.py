@@ -15,8 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from mta.log.logfmt import NotARecord, Record, parse_record
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 
@@ -183,14 +186,14 @@ class Instance:
         """The new messages of a mailbox, once there is one.
 
         A message for several places is accepted before it has been linked into all of them."""
-        return _eventually(lambda: self.messages(mailbox))
+        return eventually(lambda: self.messages(mailbox))
 
     def letters(self, domain: str) -> list[bytes]:
         """The letters that wait for a domain, oldest first."""
         return _files(self.maildir / ".OTHER_SERVERS" / domain)
 
 
-def _eventually(look: Callable[[], list[bytes]]) -> list[bytes]:
+def eventually(look: Callable[[], T]) -> T:
     """What there is to see as soon as there is something; nothing when all patience ends."""
     end = time.monotonic() + PATIENCE
     pause = threading.Event()
