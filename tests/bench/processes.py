@@ -35,6 +35,11 @@ def tree(root: int) -> dict[int, list[str]]:
     return {pid: stats[pid] for pid in found}
 
 
+def named(root: int, word: str) -> list[int]:
+    """Those of the tree whose command line holds this word."""
+    return [pid for pid in tree(root) if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def cpu_seconds(root: int) -> float:
     """User and system time of the tree, with that of descendants that ended and were waited for."""
     return sum(sum(map(int, fields[11:15])) for fields in tree(root).values()) / _TICKS
