@@ -136,6 +136,10 @@ class Tree:
         """What is new in a mailbox that only we write to."""
         return self._read(self.root / mailbox / "new")
 
+    def all_reports(self) -> list[bytes]:
+        """What is new in the mailboxes of senders."""
+        return [path.read_bytes() for path in _files(self.root, "sender*/new/*")]
+
     def drafts(self) -> list[str]:
         """What is being written, or was left."""
         folders = (

@@ -92,7 +92,7 @@ class Sink:
         self.connections: list[Connection] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
         self.port: int = self._listener.getsockname()[1]
-        self._era = 0
+        self.era = 0
         self._knocking: tuple[str, int] | None = None
         self._threads: list[threading.Thread] = []
         self._sockets: set[socket.socket] = set()
@@ -148,11 +148,11 @@ class Sink:
             except OSError:
                 return
             if peer == self._knocking:
-                self._era += 1
+                self.era += 1
                 sock.sendall(b"!")
                 sock.close()
                 continue
-            connection = Connection(self._era)
+            connection = Connection(self.era)
             self.connections.append(connection)
             self._sockets.add(sock)
             thread = threading.Thread(target=self._serve, args=(sock, connection))

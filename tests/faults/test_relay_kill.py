@@ -28,9 +28,9 @@ from tests.instance import PATIENCE
 
 # fmt: off
 INNER = frozenset((
-    "brk", "clone", "clone3", "epoll_pwait", "epoll_wait", "exit", "exit_group", "futex", "getpid", "getrandom",
-    "gettid", "madvise", "mmap", "mprotect", "mremap", "munmap", "poll", "ppoll", "restart_syscall", "rseq",
-    "rt_sigprocmask", "sched_yield", "set_robust_list",
+    "brk", "clone", "clone3", "epoll_pwait", "epoll_wait", "exit", "exit_group", "futex", "getpid",
+    "getrandom", "gettid", "madvise", "mmap", "mprotect", "mremap", "munmap", "poll", "ppoll",
+    "restart_syscall", "rseq", "rt_sigprocmask", "sched_yield", "set_robust_list",
 ))
 # fmt: on
 """Calls that change nothing outside the process: to die there is to die at the next one."""
