@@ -28,7 +28,10 @@ GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 # poll(2) and epoll(7) share the values of these bits, so that one mask serves both sets.
 assert (READ, WRITE, select.POLLERR, select.POLLHUP) == (
-    select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR, select.EPOLLHUP,
+    select.EPOLLIN,
+    select.EPOLLOUT,
+    select.EPOLLERR,
+    select.EPOLLHUP,
 )
 
 Handler = Callable[[int], None]

@@ -218,9 +218,7 @@ def test_the_peer_that_left_our_messages_unread_has_still_been_heard(
     assert (end.messages, end.ended) == ([{"last": "words"}], 1)
 
 
-def test_our_own_close_is_silent_and_sending_after_it_does_nothing(
-    loop: Loop, pair: tuple[End, End]
-) -> None:
+def test_our_own_close_is_silent_and_sending_after_it_does_nothing(loop: Loop, pair: tuple[End, End]) -> None:
     left, _ = pair
     left.channel.close()
     left.channel.close()
@@ -263,9 +261,7 @@ def test_closing_from_within_a_message_drops_the_rest(loop: Loop) -> None:
     ],
     ids=["list", "text", "empty", "half", "no UTF-8", "deep", "no descriptor", "too long", "HTTP"],
 )
-def test_what_is_no_frame_ends_the_channel(
-    loop: Loop, raw: tuple[socket.socket, End], octets: bytes
-) -> None:
+def test_what_is_no_frame_ends_the_channel(loop: Loop, raw: tuple[socket.socket, End], octets: bytes) -> None:
     sock, end = raw
     sock.send(frame(b'{"good":1}') + octets)
     for _ in range(10):

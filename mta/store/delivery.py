@@ -64,8 +64,18 @@ class Delivery:
     """One message for all its recipients: begin, `add` ..., then commit or abort."""
 
     __slots__ = (
-        "drafts", "envelope", "held", "in_letter", "in_maildir", "octets", "outcome", "sealed", "text",
-        "trace", "ways", "wire_size",
+        "drafts",
+        "envelope",
+        "held",
+        "in_letter",
+        "in_maildir",
+        "octets",
+        "outcome",
+        "sealed",
+        "text",
+        "trace",
+        "ways",
+        "wire_size",
     )
 
     def __init__(self, envelope: Envelope, trace: bytes) -> None:

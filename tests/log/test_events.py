@@ -99,8 +99,13 @@ CATALOGUE: list[tuple[Callable[..., None], dict[str, Any], str, str]] = [
     (
         events.accepted,
         {
-            "id": "m1", "session": "s1", "peer": "192.0.2.1:4711", "sender": "",
-            "recipients": ["user1@example.org", "user2@example.org"], "size": 4096, "seconds": 0.0123,
+            "id": "m1",
+            "session": "s1",
+            "peer": "192.0.2.1:4711",
+            "sender": "",
+            "recipients": ["user1@example.org", "user2@example.org"],
+            "size": 4096,
+            "seconds": 0.0123,
         },
         "INFO",
         'accepted id=m1 session=s1 peer=192.0.2.1:4711 sender="" '
@@ -109,7 +114,9 @@ CATALOGUE: list[tuple[Callable[..., None], dict[str, Any], str, str]] = [
     (
         events.rejected,
         {
-            "session": "s1", "peer": "192.0.2.1:4711", "command": b"RCPT TO:<v@other.example>",
+            "session": "s1",
+            "peer": "192.0.2.1:4711",
+            "command": b"RCPT TO:<v@other.example>",
             "reply": "550 5.7.1 relay denied (s1)",
         },
         "INFO",

@@ -122,9 +122,7 @@ def test_a_file_that_cannot_be_opened_is_tried_again_after_a_second(
     file.close()
 
 
-def test_trouble_is_told_once_each_time_it_begins(
-    file: LogFile, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_trouble_is_told_once_each_time_it_begins(file: LogFile, capfd: pytest.CaptureFixture[str]) -> None:
     file.write(b"".join(map(record, range(40))))
     for _ in range(2):
         with room_for(len(read(file))):  # standard error is a file here, and needs some room

@@ -406,7 +406,9 @@ def test_a_letter_marked_as_delivered_is_removed_and_not_deferred(root: Path, qu
     for _ in range(3):
         accept(root, "a@x")
     fresh, tried, other = entries(queue)
-    [tried] = queue.save([(tried, Status().tried({}, NOW))])
+    [saved] = queue.save([(tried, Status().tried({}, NOW))])
+    assert isinstance(saved, Entry)
+    tried = saved
     queue.take_off([fresh, tried, other])
     queue.mark_delivered(tried)
     queue.mark_delivered(fresh)
