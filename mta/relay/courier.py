@@ -136,6 +136,7 @@ class Courier:
         self._via: str | None = None
         self._hops: deque[Hop] = deque()
         self._hop: Hop | None = None
+        self._address = ""
         self._manner = Manner.CLEAR
         self._connection: Connection | None = None
         self._ready = False
@@ -250,6 +251,7 @@ class Courier:
         hop = self._hop
         assert hop is not None
         self._manner = manner
+        self._address = _shown(hop)
         terms = ClientTerms(
             self._desk.hostname,
             tls=manner.terms(hop),
@@ -370,9 +372,7 @@ class Courier:
         session = connection.session
         return Trip(
             host=hop.name,
-            address=f"[{hop.address}]:{hop.port}"
-            if hop.address.version == 6
-            else f"{hop.address}:{hop.port}",
+            address=self._address,
             tls=connection.tls,
             certificate=self._desk.contexts.verdict(hop, self._manner) if connection.tls else "",
             dsn=session.features.dsn,
@@ -451,3 +451,8 @@ def _outcome(cause: Cause) -> TryLater | Never:
     outcome = judge(cause)
     assert not isinstance(outcome, Delivered)
     return outcome
+
+
+def _shown(hop: Hop) -> str:
+    """Address and port, for the log."""
+    return f"[{hop.address}]:{hop.port}" if hop.address.version == 6 else f"{hop.address}:{hop.port}"

@@ -31,7 +31,7 @@ from mta.relay.outcome import Delivered, Never, Outcome, TryLater
 from mta.relay.parcels import Loaded, Parcel, Room, entry_of, load
 from mta.relay.reports import Reports
 from mta.relay.schedule import Found, Plan, Schedule
-from mta.relay.verdict import Attempt, follow
+from mta.relay.verdict import Attempt, follow, is_plain
 from mta.store import BrokenLetter, Entry, Envelope, Helpers, Queue, Recipient, Status
 
 _AGAIN: Final = 30.0
@@ -187,6 +187,9 @@ class Ledger:
         self._tell(parcel, outcomes, trip, now)
         by_address = {r.address: o for r, o in zip(parcel.recipients, outcomes, strict=True)}
         attempt = Attempt(by_address, trip.host, trip.dsn, now)
+        if is_plain(letter, attempt):
+            self._remove(entry, done)
+            return
         plan = self._schedule.plan(entry.domain, entry.id, now)
         can_tell = self._reports.can_reach(letter.envelope.sender)
         status = follow(letter, attempt, plan, can_tell=can_tell)

@@ -36,7 +36,7 @@ class Attempt(NamedTuple):
 def follow(letter: OpenLetter, attempt: Attempt, plan: Plan, *, can_tell: bool) -> Status | None:
     """The next status of a letter; None: there is nothing more to do for it than to remove it. `can_tell`:
     a report to its sender would go somewhere."""
-    if _is_plain(letter, attempt):
+    if is_plain(letter, attempt):
         return None
     standings = {
         address: _standing(outcome, attempt, expired=plan.expired)
@@ -55,7 +55,7 @@ def follow(letter: OpenLetter, attempt: Attempt, plan: Plan, *, can_tell: bool) 
     return None if is_done else status
 
 
-def _is_plain(letter: OpenLetter, attempt: Attempt) -> bool:
+def is_plain(letter: OpenLetter, attempt: Attempt) -> bool:
     """As nearly always: the first attempt delivered it to everybody, and nobody asked for word of that."""
     return (
         not letter.status.recipients
