@@ -247,6 +247,9 @@ _CALL = re.compile(r"(\w+)\(")
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)")
 
 
+_STRACE_PATIENCE = 5.0
+
+
 class Trace:
     """A running strace and what it has written."""
 
@@ -267,9 +270,14 @@ class Trace:
     def end(self) -> None:
         """Let the processes go on without it."""
         self._process.terminate()
-        self._process.wait(PATIENCE)
         assert self._process.stderr is not None
         self._process.stderr.close()
+        try:
+            self._process.wait(_STRACE_PATIENCE)
+        except subprocess.TimeoutExpired:
+            # Now and then it waits for ever for a thread that was killed in the middle of a call.
+            self._process.kill()
+            self._process.wait(PATIENCE)
 
     def events(self) -> list[Event]:
         """All calls that ended, in the order in which they began."""
