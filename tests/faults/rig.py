@@ -132,8 +132,8 @@ class Tree:
         paths = _files(self.root / ".OTHER_SERVERS" / domain / "error")
         return [path.name for path in paths if "." not in path.name]
 
-    def reports(self, mailbox: str) -> list[bytes]:
-        """What is new in a mailbox that only we write to."""
+    def messages(self, mailbox: str) -> list[bytes]:
+        """What is new in a mailbox."""
         return self._read(self.root / mailbox / "new")
 
     def all_reports(self) -> list[bytes]:

@@ -164,7 +164,7 @@ def reports_to(sender: str, tree: Tree, sink: Sink) -> set[bytes]:
     """All that this sender was sent, once what was sent twice for a reason."""
     local, _, domain = sender.partition("@")
     if domain == "example.org":
-        reports = tree.reports(local)
+        reports = tree.messages(local)
         assert len(reports) == len(set(reports))
         return set(reports)
     assert not unexcused(sink.times(b"", sender))
