@@ -79,7 +79,7 @@ class Weather:
         return None
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """The server and all around it."""
 
