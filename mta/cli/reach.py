@@ -16,7 +16,7 @@ from mta.daemon.lock import lock_tree
 from mta.daemon.privileges import become_owner
 
 if TYPE_CHECKING:
-    from mta.relay.desk import QueueDesk
+    from mta.relay.requests.desk import QueueDesk
 
 Message = dict[str, Any]
 Asker = Callable[[Message], Message]
@@ -44,7 +44,8 @@ def reach(settings: Settings) -> Asker:
 def _locked_desk(settings: Settings) -> QueueDesk:
     """The desk on a tree without a server. Raises CannotStart."""
     # Only a command that finds no server needs all this, and its owner may not be able to read it.
-    from mta.relay import desk, schedule
+    from mta.relay import schedule
+    from mta.relay.requests import desk
     from mta.store import Store
 
     maildir = settings.application.maildir
@@ -63,7 +64,7 @@ def _locked_desk(settings: Settings) -> QueueDesk:
 
 
 def _answer(desk: QueueDesk, request: Message) -> Message:
-    from mta.relay.errand import run_through
+    from mta.relay.requests.errand import run_through
 
     answer = run_through(desk.answer(request))
     if answer["status"] == USAGE:

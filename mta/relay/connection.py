@@ -22,7 +22,7 @@ from mta.protocol.client_events import ClientEvent, Closed, Decided, Failed, Ref
 from mta.protocol.events import NEED_DATA, PAUSED
 from mta.protocol.smtp_client import SmtpClient
 from mta.relay.outcome import Reason
-from mta.relay.routes import Hop
+from mta.relay.routing.routes import Hop
 from mta.tls import CertificateError, TlsError, TlsFilter
 
 RECEIVE_MOST: Final = 65536

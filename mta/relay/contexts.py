@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from mta.protocol.client_events import Failed, Fault
 from mta.relay.connection import Cause, Connection
-from mta.relay.routes import Hop
+from mta.relay.routing.routes import Hop
 from mta.tls import client_context
 
 _MOST_REMEMBERED: Final = 10_000

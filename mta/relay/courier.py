@@ -47,10 +47,10 @@ from mta.relay.outcome import (
     judge,
 )
 from mta.relay.parcels import Loaded, Parcel
-from mta.relay.router import Router
-from mta.relay.routes import Decision, Hop, Route
+from mta.relay.routing.router import Router
+from mta.relay.routing.routes import Decision, Hop, Route
+from mta.relay.routing.targets import parse_target
 from mta.relay.schedule import Schedule
-from mta.relay.targets import parse_target
 from mta.store import BrokenLetter, Helpers
 
 MOST_LETTERS: Final = 16

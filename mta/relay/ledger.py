@@ -29,7 +29,7 @@ from mta.relay.lanes import Lane
 from mta.relay.letters import Letter
 from mta.relay.outcome import Delivered, Never, Outcome, TryLater
 from mta.relay.parcels import Loaded, Parcel, Room, entry_of, load
-from mta.relay.reports import Reports
+from mta.relay.reporting.reports import Reports
 from mta.relay.schedule import Found, Plan, Schedule
 from mta.relay.verdict import Attempt, follow, is_plain
 from mta.store import BrokenLetter, Entry, Envelope, Helpers, Queue, Recipient, Status

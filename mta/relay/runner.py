@@ -29,18 +29,18 @@ from mta.policy import Policy
 from mta.relay.clock import SteadyClock
 from mta.relay.contexts import Contexts
 from mta.relay.courier import MOST_LETTERS, NOWHERE, Courier, Desk
-from mta.relay.desk import Message, QueueDesk
-from mta.relay.errand import run_beside
 from mta.relay.ledger import Ledger
 from mta.relay.letters import Letter
 from mta.relay.outcome import Reason, TryLater
-from mta.relay.own import own
 from mta.relay.pace import later
 from mta.relay.parcels import Loaded, Parcel
-from mta.relay.reports import Reports
-from mta.relay.router import Router, Routing
+from mta.relay.reporting.reports import Reports
+from mta.relay.requests.desk import Message, QueueDesk
+from mta.relay.requests.errand import run_beside
+from mta.relay.routing.own import own
+from mta.relay.routing.router import Router, Routing
+from mta.relay.routing.targets import BadCredentials, read_credentials
 from mta.relay.schedule import Attempt, Found, Overdue, Rules, Schedule
-from mta.relay.targets import BadCredentials, read_credentials
 from mta.store import Entry, Helpers, Store
 from mta.store.system import System
 

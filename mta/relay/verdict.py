@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from mta.relay.outcome import Delivered, Outcome, TryLater
+from mta.relay.reporting.told import promised
 from mta.relay.schedule import Plan
-from mta.relay.told import promised
 from mta.store import Envelope, OpenLetter, Report, Standing, State, Status
 
 FAILURE: Final = "failure"

@@ -7,10 +7,10 @@ from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 
-from mta.relay.original import Original
 from mta.relay.outcome import Reason
-from mta.relay.report import Notice, Reporter, make_report
-from mta.relay.told import Action, Told
+from mta.relay.reporting.original import Original
+from mta.relay.reporting.report import Notice, Reporter, make_report
+from mta.relay.reporting.told import Action, Told
 from mta.store import Domain, Envelope, Mailbox, Recipient
 
 ID = "0123456789abcdefghij"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mta.identifier import Identifiers
-from mta.relay import desk as desk_module
-from mta.relay import views
-from mta.relay.desk import QueueDesk, fill
-from mta.relay.errand import run_beside, run_through
+from mta.relay.requests import desk as desk_module
+from mta.relay.requests import views
+from mta.relay.requests.desk import QueueDesk, fill
+from mta.relay.requests.errand import run_beside, run_through
 from mta.relay.schedule import Attempt, Plan, Rules, Schedule
 from mta.store import Entry, Helpers, Queue, Standing, State
 from tests.relay.queued import ARRIVED, CRLF, accept, entries, opened, store, tried, waits

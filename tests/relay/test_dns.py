@@ -10,9 +10,9 @@ from random import Random
 import dns.rcode
 import pytest
 
-from mta.relay.dns import Resolver
 from mta.relay.outcome import Never, Reason, TryLater
-from mta.relay.routes import (
+from mta.relay.routing.dns import Resolver
+from mta.relay.routing.routes import (
     MOST_ADDRESSES,
     Decision,
     Exchangers,

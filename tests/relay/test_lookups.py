@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from mta.loop import Loop
-from mta.relay.lookups import Lookups
+from mta.relay.routing.lookups import Lookups
 
 
 @pytest.fixture

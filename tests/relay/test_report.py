@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.relay.original import HEADER_LIMIT, MESSAGE_LIMIT, Original
 from mta.relay.outcome import Reason
-from mta.relay.report import Untold, confirm, make_digest, make_report
-from mta.relay.told import Action, Told
+from mta.relay.reporting.original import HEADER_LIMIT, MESSAGE_LIMIT, Original
+from mta.relay.reporting.report import Untold, confirm, make_digest, make_report
+from mta.relay.reporting.told import Action, Told
 from mta.store import Domain, Envelope, Mailbox, Recipient, Store, Stored
 from tests.relay.reports import (
     ANNA,

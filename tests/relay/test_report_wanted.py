@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.relay.limiter import HOUR, Digest, Limiter
 from mta.relay.outcome import Reason
-from mta.relay.told import Action, Told, is_wanted, promised, wanted
+from mta.relay.reporting.limiter import HOUR, Digest, Limiter
+from mta.relay.reporting.told import Action, Told, is_wanted, promised, wanted
 from mta.store import Report, Standing, State
 from tests.relay.reports import ANNA, BOB, ENVELOPE
 

@@ -12,9 +12,9 @@ import pytest
 from mta.loop import Loop
 from mta.protocol.login import Login
 from mta.relay.outcome import Never, Reason, TryLater
-from mta.relay.router import Router, Routing
-from mta.relay.routes import Decision, Own, Route, Terms
-from mta.relay.targets import Credentials, Targets, parse_target, parse_targets
+from mta.relay.routing.router import Router, Routing
+from mta.relay.routing.routes import Decision, Own, Route, Terms
+from mta.relay.routing.targets import Credentials, Targets, parse_target, parse_targets
 from tests.relay.nameserver import NameServer, Zone, refuse
 
 ZONE: Zone = {
@@ -141,7 +141,7 @@ def test_the_operator_may_have_it_asked_anew(find: Find, router: Router, server:
 def test_memory_is_bounded(
     find: Find, router: Router, server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mta.relay.router._MOST_REMEMBERED", 2)
+    monkeypatch.setattr("mta.relay.routing.router._MOST_REMEMBERED", 2)
     for domain in ("one.example", "two.example", "missing.example", "one.example"):
         find(domain)
     assert server.asked["one.example", "MX"] == 2

@@ -10,7 +10,7 @@ import pytest
 
 from mta.config.units import Endpoint
 from mta.relay.outcome import Never, Reason, TryLater
-from mta.relay.routes import (
+from mta.relay.routing.routes import (
     MOST_ADDRESSES,
     Decision,
     Exchangers,

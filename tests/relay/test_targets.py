@@ -9,9 +9,9 @@ import pytest
 
 from mta.config.units import Unfit
 from mta.protocol.login import Login
-from mta.relay.own import interface_addresses
-from mta.relay.routes import Tls
-from mta.relay.targets import (
+from mta.relay.routing.own import interface_addresses
+from mta.relay.routing.routes import Tls
+from mta.relay.routing.targets import (
     BadCredentials,
     Credentials,
     Target,

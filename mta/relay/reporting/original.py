@@ -6,7 +6,7 @@ Nothing in the message is understood but where its header ends. It may come from
 from dataclasses import dataclass
 from typing import Final
 
-from mta.relay.mime import Part, fits, with_lf
+from mta.relay.reporting.mime import Part, fits, with_lf
 
 MESSAGE_LIMIT: Final = 50_000
 """Octets of the longest message that is returned whole."""

@@ -12,11 +12,11 @@ always make the same octets. Pure: no store, no clock, no randomness.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mta.relay.mime import Part, field, message
-from mta.relay.original import Original, is_whole, returned
-from mta.relay.status_part import status_part
-from mta.relay.told import Action, Told, delivered_here
-from mta.relay.wording import SUBJECTS, date, digest_text, gravest, report_text
+from mta.relay.reporting.mime import Part, field, message
+from mta.relay.reporting.original import Original, is_whole, returned
+from mta.relay.reporting.status_part import status_part
+from mta.relay.reporting.told import Action, Told, delivered_here
+from mta.relay.reporting.wording import SUBJECTS, date, digest_text, gravest, report_text
 from mta.store import Delivery, Envelope, Recipient, Way
 
 

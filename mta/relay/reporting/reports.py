@@ -19,10 +19,10 @@ from mta.protocol.address import Address, parse_path
 from mta.protocol.replies import Reply
 from mta.relay.clock import SteadyClock
 from mta.relay.lanes import Lane
-from mta.relay.limiter import Digest, Limiter
-from mta.relay.original import MESSAGE_LIMIT, Original
-from mta.relay.report import Notice, Reporter, Untold, make_digest, make_report
-from mta.relay.told import Told, promised
+from mta.relay.reporting.limiter import Digest, Limiter
+from mta.relay.reporting.original import MESSAGE_LIMIT, Original
+from mta.relay.reporting.report import Notice, Reporter, Untold, make_digest, make_report
+from mta.relay.reporting.told import Told, promised
 from mta.store import (
     BrokenLetter,
     Delivery,

@@ -30,8 +30,8 @@ from dns.rdtypes.ANY.MX import MX
 from dns.resolver import Answer
 
 from mta.config.units import parse_endpoint
-from mta.relay.routes import MOST_ADDRESSES, Exchangers, Found, Host, IPAddress, Missing, Silence
-from mta.relay.targets import literal
+from mta.relay.routing.routes import MOST_ADDRESSES, Exchangers, Found, Host, IPAddress, Missing, Silence
+from mta.relay.routing.targets import literal
 
 _MOST_HOSTS: Final = 10
 """Exchangers looked up of one domain."""

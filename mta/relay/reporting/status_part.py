@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from mta.relay.mime import Part, field
-from mta.relay.told import Action, Told
-from mta.relay.wording import date
+from mta.relay.reporting.mime import Part, field
+from mta.relay.reporting.told import Action, Told
+from mta.relay.reporting.wording import date
 from mta.store import Envelope
 
 _hidden = re.compile(r"\+([0-9A-F]{2})")

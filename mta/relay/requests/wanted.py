@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from mta import identifier
 from mta.config.units import Unfit
 from mta.relay.outcome import Reason
-from mta.relay.targets import parse_target
+from mta.relay.routing.targets import parse_target
 from mta.store import Domain
 
 T = TypeVar("T")

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from email.utils import formatdate
 from typing import Final
 
-from mta.relay.mime import shown
 from mta.relay.outcome import Reason
-from mta.relay.told import Action, Told
+from mta.relay.reporting.mime import shown
+from mta.relay.reporting.told import Action, Told
 
 _WIDTH: Final = 72
 _IN_DIGEST: Final = 20

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from mta.relay.errand import OnDisk
 from mta.relay.letters import Letter
 from mta.relay.outcome import Reason
+from mta.relay.reporting.told import QUOTED
+from mta.relay.requests.errand import OnDisk
+from mta.relay.requests.wanted import Filter
 from mta.relay.schedule import Schedule
 from mta.relay.schedule import State as DomainState
-from mta.relay.told import QUOTED
-from mta.relay.wanted import Filter
 from mta.store import Entry, OpenLetter, Queue, State
 from mta.store.queue import Opened
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Protocol, TypeAlias
 
-from mta.relay import views
-from mta.relay.errand import Errand, OnDisk
 from mta.relay.outcome import Never, Reason
+from mta.relay.requests import views
+from mta.relay.requests.errand import Errand, OnDisk
+from mta.relay.requests.wanted import BadRequest, Filter, Target, Wanted, member, parse_reroute, parse_which
 from mta.relay.schedule import Found, Plan, Schedule
 from mta.relay.verdict import Attempt, follow
-from mta.relay.wanted import BadRequest, Filter, Target, Wanted, member, parse_reroute, parse_which
 from mta.store import BrokenLetter, Entry, OpenLetter, Queue, Standing, Status
 
 Message: TypeAlias = dict[str, Any]

@@ -18,10 +18,10 @@ from random import Random
 from typing import Final, NamedTuple
 
 from mta.config import Settings
-from mta.relay.dns import Lookup, Resolver
-from mta.relay.lookups import Lookups, Post
-from mta.relay.routes import Decision, Found, Own, Terms, decide, is_silent
-from mta.relay.targets import Credentials, Target, Targets, decide_named, parse_targets
+from mta.relay.routing.dns import Lookup, Resolver
+from mta.relay.routing.lookups import Lookups, Post
+from mta.relay.routing.routes import Decision, Found, Own, Terms, decide, is_silent
+from mta.relay.routing.targets import Credentials, Target, Targets, decide_named, parse_targets
 
 Done = Callable[[Decision], None]
 
