@@ -138,6 +138,12 @@ class Smtp(Group):
         "only.",
         applies=NEXT,
     )
+    login: Flag = setting(
+        False,
+        "offer AUTH here too",
+        "Offer AUTH on these ports too, as on those of submission; it is not required here.",
+        applies=NEXT,
+    )
 
 
 class Submission(Group):
@@ -358,6 +364,41 @@ class Users(Group):
         "URL of the database of accounts and aliases. After sqlite:/// comes a path.",
         applies=RESTART,
         secret=True,
+    )
+    scram: Flag = setting(
+        False,
+        "keep what SCRAM-SHA-256 needs beside the hash",
+        "Keep a verifier for SCRAM-SHA-256 beside the hash of each password that is set or used from now on. "
+        "A verifier is easier to guess from than the hash, should the database be stolen.",
+        applies=NEXT,
+    )
+    password_min: Annotated[int, whole(1, 1000)] = setting(
+        8,
+        "characters of a new password",
+        "Characters that a new password must have.",
+        applies=NEXT,
+        live=True,
+    )
+    reset: Annotated[Literal["random", "name"], choice("random", "name")] = setting(
+        "random",
+        '"name": RESET_USER_PASSWORD sets it to the name',
+        'What RESET_USER_PASSWORD of the administration protocol makes the new password: "random", or "name" '
+        "for the name of the user, as it used to be.",
+        applies=NEXT,
+    )
+    messages: Annotated[int, whole(1, 1_000_000_000)] = setting(
+        1000,
+        "of one account in an hour",
+        "Messages that one account may send in an hour.",
+        applies=AT_ONCE,
+        live=True,
+    )
+    recipients: Annotated[int, whole(1, 1_000_000_000)] = setting(
+        5000,
+        "of one account in an hour",
+        "Recipients that one account may send to in an hour.",
+        applies=AT_ONCE,
+        live=True,
     )
 
 
