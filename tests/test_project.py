@@ -37,7 +37,7 @@ def declared(*extras: str) -> set[str]:
         *project["dependencies"],
         *(each for extra in extras for each in project["optional-dependencies"][extra]),
     ]
-    return {re.split(r"[<>=~!]", requirement)[0].lower() for requirement in wanted}
+    return {re.split(r"[<>=~![]", requirement)[0].lower() for requirement in wanted}
 
 
 def make(*words: str) -> str:

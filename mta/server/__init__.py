@@ -3,8 +3,3 @@
 A message goes one way through here: `receiver` takes the connection, `connection` moves octets between its
 socket and its session, `smtp` answers what the session tells by asking `policy` and the store.
 """
-
-from typing import Final
-
-SERVICES: Final = frozenset({"smtp"})
-"""The services of the configuration that the receiver serves, by the name of their section."""

@@ -21,12 +21,12 @@ from mta.log.log import Log
 from mta.loop import Loop
 from mta.policy import Policy, client_address
 from mta.protocol.replies import SPOKE_TOO_SOON, Reply
-from mta.server import SERVICES
 from mta.server.connection import Connection
 from mta.server.desk import Client, Desk, Rules
 from mta.server.listener import Admission, Listener
 from mta.server.memory import Memory
-from mta.server.smtp import SmtpHost
+from mta.server.service import Guest
+from mta.server.services import SERVICES
 from mta.server.trace import TraceWriter
 from mta.store import Committer, Helpers, Recovery, Space, Store, Unfinished
 
@@ -54,7 +54,7 @@ class Receiver:
         self._admission = Admission()
         self._memory = Memory(0)
         self._listeners: dict[ListenerKey, Listener] = {}
-        self._sessions: dict[Connection, SmtpHost] = {}
+        self._sessions: dict[Connection, Guest] = {}
         self._rules: Rules | None = None
         self._desk: Desk | None = None
         self._hints = HintSender(None if hints is None else socket.socket(fileno=hints))
@@ -80,7 +80,7 @@ class Receiver:
         application = settings.application
         self._log.configure(application.debug, application.log.transcript is not None)
         for connection, host in self._sessions.items():
-            connection.timeout = settings.limits.timeout
+            connection.timeout = SERVICES[host.client.service].timeout(settings)
             host.transcribe(self._log.transcript)
         self._listen(listeners)
 
@@ -160,30 +160,32 @@ class Receiver:
     def _no_room(self, error: OSError) -> None:
         tell.fault(self._log, "accepting connections", "resting for a second", error)
 
-    def _accepted(self, service: str, sock: socket.socket, peer: tuple[Any, ...]) -> None:
+    def _accepted(self, name: str, sock: socket.socket, peer: tuple[Any, ...]) -> None:
         assert self._rules is not None
         assert self._desk is not None
         address = client_address(peer[0])
-        client = Client.of(address, peer[1], service, self._rules.policy.trusts(address))
+        client = Client.of(address, peer[1], name, self._rules.policy.trusts(address))
         refusal = self._admission.admit(address, client.trusted)
         if refusal is not None:
             self._refuse(sock, client, refusal)
             return
-        host = SmtpHost(self._desk, self._rules, client, self._left)
-        connection = Connection(self._loop, sock, host.session, host, self._rules.settings.limits.timeout)
+        service = SERVICES[name]
+        host = service.receive(self._desk, self._rules, client, self._left)
+        timeout = service.timeout(self._rules.settings)
+        connection = Connection(self._loop, sock, host.session, host, timeout)
         self._sessions[connection] = host
-        host.serve(connection, SPOKE_TOO_SOON if _speaks(sock) else None)
+        host.serve(connection, SPOKE_TOO_SOON if service.greets and _speaks(sock) else None)
 
     def _refuse(self, sock: socket.socket, client: Client, reply: Reply) -> None:
         """One reply into the empty buffer of a new socket, which cannot block, and good-bye."""
         tell.refused(self._log, client.service, client.peer, reply.text)
         with sock:
             try:
-                sock.send(reply.octets)
+                sock.send(SERVICES[client.service].refuse(reply))
             except OSError:
                 return  # it has left already, and there is nothing more to say
 
-    def _left(self, host: SmtpHost) -> None:
+    def _left(self, host: Guest) -> None:
         assert host.connection is not None
         del self._sessions[host.connection]
         self._admission.leave(host.client.address)

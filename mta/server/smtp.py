@@ -40,6 +40,7 @@ from mta.protocol.smtp_server import SmtpServer
 from mta.server.connection import Connection
 from mta.server.desk import Client, Desk, Rules
 from mta.server.memory import MOST
+from mta.server.service import Left, Service
 from mta.server.tls import TlsFilter
 from mta.server.trace import Hop
 from mta.store import (
@@ -68,7 +69,7 @@ class SmtpHost:
         "connection", "delivery", "recipients", "sender", "session", "session_id", "started",
     )  # fmt: skip
 
-    def __init__(self, desk: Desk, rules: Rules, client: Client, left: Callable[[SmtpHost], None]) -> None:
+    def __init__(self, desk: Desk, rules: Rules, client: Client, left: Left) -> None:
         """`left` is called once the connection is closed."""
         self._desk = desk
         self._rules = rules
@@ -352,3 +353,10 @@ _ANSWERS: Final[dict[type, Callable[[SmtpHost, Any], None]]] = {
     Verify: SmtpHost._answer_verify,
     StartTls: SmtpHost._answer_starttls,
 }
+
+SMTP: Final = Service(
+    receive=SmtpHost,
+    refuse=lambda reply: reply.octets,
+    timeout=lambda settings: settings.limits.timeout,
+)
+"""Mail from other servers."""

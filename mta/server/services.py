@@ -1,0 +1,11 @@
+"""The services that the receiver serves, by the name of their section in the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mta.server.service import Service
+from mta.server.smtp import SMTP
+
+SERVICES: Final[Mapping[str, Service]] = {"smtp": SMTP}
