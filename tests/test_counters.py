@@ -12,8 +12,8 @@ import pytest
 from mta.counters import (
     CATALOGUE,
     COMMITS,
-    CONNECTIONS_CURRENT,
     OCTETS_ACCEPTED,
+    QUEUE_LETTERS,
     ROLES,
     TURNS,
     Counters,
@@ -34,11 +34,11 @@ def test_all_begin_at_zero(counters: Counters) -> None:
 
 def test_a_row_adds_subtracts_and_sets(counters: Counters) -> None:
     row = counters.row("receiver")
-    row.add(CONNECTIONS_CURRENT)
-    row.add(CONNECTIONS_CURRENT, 4)
-    row.sub(CONNECTIONS_CURRENT, 2)
+    row.add(QUEUE_LETTERS)
+    row.add(QUEUE_LETTERS, 4)
+    row.sub(QUEUE_LETTERS, 2)
     row.set(OCTETS_ACCEPTED, 1 << 40)
-    assert (row.get(CONNECTIONS_CURRENT), row.get(OCTETS_ACCEPTED)) == (3, 1 << 40)
+    assert (row.get(QUEUE_LETTERS), row.get(OCTETS_ACCEPTED)) == (3, 1 << 40)
 
 
 def test_the_cells_are_those_of_the_row(counters: Counters) -> None:
@@ -63,16 +63,16 @@ def test_a_total_is_the_sum_over_all_rows(counters: Counters) -> None:
 
 
 def test_a_gauge_below_zero_shows_and_does_not_raise(counters: Counters) -> None:
-    counters.row("receiver").sub(CONNECTIONS_CURRENT)
-    assert counters.total(CONNECTIONS_CURRENT) == -1
+    counters.row("receiver").sub(QUEUE_LETTERS)
+    assert counters.total(QUEUE_LETTERS) == -1
 
 
 def test_of_the_dead_only_the_gauges_are_cleared(counters: Counters) -> None:
     for role in ("receiver", "relay"):
-        counters.row(role).add(CONNECTIONS_CURRENT, 7)
+        counters.row(role).add(QUEUE_LETTERS, 7)
         counters.row(role).add(COMMITS, 7)
     counters.clear_gauges("receiver")
-    assert counters.total(CONNECTIONS_CURRENT) == 7
+    assert counters.total(QUEUE_LETTERS) == 7
     assert counters.total(COMMITS) == 14
 
 
@@ -108,5 +108,5 @@ def test_memory_of_another_version_is_refused(counters: Counters) -> None:
 
 def test_the_catalogue_is_in_order_and_explains_itself() -> None:
     assert [counter.index for counter in CATALOGUE] == list(range(len(CATALOGUE)))
-    assert len({counter.name for counter in CATALOGUE}) == len(CATALOGUE)
+    assert len({counter.key for counter in CATALOGUE}) == len(CATALOGUE)
     assert all(counter.unit and counter.help.endswith(".") for counter in CATALOGUE)

@@ -21,7 +21,7 @@ from typing import Any, Final
 from mta import hints
 from mta.config import Settings, Snapshot
 from mta.config.units import Unfit
-from mta.counters import CONNECTIONS_CURRENT, CONNECTIONS_TOTAL, QUEUE_LETTERS, Row
+from mta.counters import QUEUE_LETTERS, RELAY_CONNECTIONS_CURRENT, RELAY_CONNECTIONS_TOTAL, Row
 from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop, Timer
@@ -283,13 +283,13 @@ class Relay:
     def _send(self, attempt: Attempt) -> None:
         courier = Courier(self._desk, attempt.domain, self._returned)
         self._couriers.add(courier)
-        self._row.add(CONNECTIONS_TOTAL)
-        self._row.add(CONNECTIONS_CURRENT)
+        self._row.add(RELAY_CONNECTIONS_TOTAL)
+        self._row.add(RELAY_CONNECTIONS_CURRENT)
         courier.start(attempt.letters)
 
     def _returned(self, courier: Courier) -> None:
         self._couriers.discard(courier)
-        self._row.sub(CONNECTIONS_CURRENT)
+        self._row.sub(RELAY_CONNECTIONS_CURRENT)
 
     def _judge(self, overdue: Overdue) -> None:
         """Nobody tries these one by one; what their domain's last attempt came to is what they came to."""

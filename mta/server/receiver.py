@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from mta.config import Settings, Snapshot
-from mta.counters import Row
+from mta.counters import CONNECTIONS_CURRENT, CONNECTIONS_TOTAL, REFUSED, Row
 from mta.hints import HintSender
 from mta.identifier import Identifiers
 from mta.log import events as tell
@@ -174,10 +174,13 @@ class Receiver:
         timeout = service.timeout(self._rules.settings)
         connection = Connection(self._loop, sock, host.session, host, timeout)
         self._sessions[connection] = host
+        self._row.add(CONNECTIONS_TOTAL[name])
+        self._row.add(CONNECTIONS_CURRENT[name])
         host.serve(connection, SPOKE_TOO_SOON if service.greets and _speaks(sock) else None)
 
     def _refuse(self, sock: socket.socket, client: Client, reply: Reply) -> None:
         """One reply into the empty buffer of a new socket, which cannot block, and good-bye."""
+        self._row.add(REFUSED[client.service])
         tell.refused(self._log, client.service, client.peer, reply.text)
         with sock:
             try:
@@ -188,6 +191,7 @@ class Receiver:
     def _left(self, host: Guest) -> None:
         assert host.connection is not None
         del self._sessions[host.connection]
+        self._row.sub(CONNECTIONS_CURRENT[host.client.service])
         self._admission.leave(host.client.address)
 
     # time

@@ -15,12 +15,9 @@ from functools import partial
 from typing import Any, Final
 
 from mta.counters import (
-    CONNECTIONS_CURRENT,
-    CONNECTIONS_TOTAL,
     MESSAGES_ACCEPTED,
     OCTETS_ACCEPTED,
     RECIPIENTS_ACCEPTED,
-    REJECTS,
 )
 from mta.log import events as tell
 from mta.protocol.events import Data, Discarded, Event, Recipient, Sender, StartTls, Text, Verify
@@ -40,6 +37,7 @@ from mta.protocol.smtp_server import SmtpServer
 from mta.server.connection import Connection
 from mta.server.desk import Client, Desk, Rules
 from mta.server.memory import MOST
+from mta.server.reasons import reason_of
 from mta.server.service import Left, Service
 from mta.server.tls import TlsFilter
 from mta.server.trace import Hop
@@ -93,8 +91,6 @@ class SmtpHost:
     def serve(self, connection: Connection, refusal: Reply | None) -> None:
         """Greet the client, or refuse it, and go on until it leaves."""
         self.connection = connection
-        self._desk.row.add(CONNECTIONS_TOTAL)
-        self._desk.row.add(CONNECTIONS_CURRENT)
         tell.connected(self._desk.log, self.session_id, self.client.service, self.client.peer)
         self.transcribe(self._desk.log.transcript)
         if refusal is None:
@@ -122,7 +118,6 @@ class SmtpHost:
         tell.tls_started(self._desk.log, self.session_id, tls.version, tls.cipher)
 
     def disconnected(self, reason: str) -> None:
-        self._desk.row.sub(CONNECTIONS_CURRENT)
         seconds = self._desk.loop.clock() - self.started
         tell.transcript_completed(self._desk.log, self.session_id, seconds)
         tell.closed(self._desk.log, self.session_id, reason, seconds, self.accepted)
@@ -298,7 +293,7 @@ class SmtpHost:
         self._abandon()
 
     def _rejected(self, command: bytes, reply: Reply) -> None:
-        self._desk.row.add(REJECTS)
+        self._desk.row.add(reason_of(reply))
         tell.rejected(self._desk.log, self.session_id, self.client.peer, command, reply.text)
 
     # TLS

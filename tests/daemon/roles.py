@@ -51,7 +51,7 @@ class Obedient:
 
     def greet(self, listener: socket.socket, _events: int) -> None:
         peer, _ = listener.accept()
-        self.row.add(CONNECTIONS_CURRENT)
+        self.row.add(CONNECTIONS_CURRENT["smtp"])
         peer.sendall(json.dumps(self.described).encode() + b"\n")
         self.loop.watch(peer.fileno(), lambda _events: self.obey(peer))
 

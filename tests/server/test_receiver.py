@@ -224,12 +224,12 @@ def test_counters_count(house: House, client: Client) -> None:
     client.deliver(TEXT, b"a@example.org")
     client.say(b"RSTE\r\n", b"502 ")
     total = house.counters.total
-    assert (total(CONNECTIONS_TOTAL), total(CONNECTIONS_CURRENT)) == (1, 1)
+    assert (total(CONNECTIONS_TOTAL["smtp"]), total(CONNECTIONS_CURRENT["smtp"])) == (1, 1)
     assert (total(MESSAGES_ACCEPTED), total(OCTETS_ACCEPTED)) == (1, len(TEXT) - 1)
-    assert total(REJECTS) == 1
+    assert total(REJECTS["syntax"]) == 1
     client.say(b"QUIT\r\n", b"221 ")
     house.until(lambda: house.records("closed"))
-    assert total(CONNECTIONS_CURRENT) == 0
+    assert total(CONNECTIONS_CURRENT["smtp"]) == 0
 
 
 def test_silence_ends_a_session_with_421(house: House, client: Client) -> None:
