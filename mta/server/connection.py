@@ -61,6 +61,29 @@ class Host(Protocol):
         """A defect of ours showed while serving this connection, which is about to be closed."""
 
 
+class Transport(Protocol):
+    """What the receiver and a host ask of a connection, whatever carries its octets."""
+
+    timeout: float
+    """Seconds of silence that end the session."""
+    deadline: float
+    """When the time of the session is over, by the loop's clock."""
+    closed: bool
+
+    def open(self, context: ssl.SSLContext | None = None) -> None: ...
+    def check_time(self, now: float) -> None: ...
+    def shut_down(self) -> None: ...
+    def resume(self) -> None: ...
+    def hold(self) -> None: ...
+    def release(self) -> None: ...
+    def limit_reading(self, octets: int) -> None: ...
+    def start_tls(self, context: ssl.SSLContext) -> None: ...
+
+
+Connect = Callable[[Session, Host, float], Transport]
+"""Puts a session and its host on a transport, with this time-out."""
+
+
 class Connection:
     """One client. `open` starts it; it ends by itself."""
 

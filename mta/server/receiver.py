@@ -21,7 +21,7 @@ from mta.log.log import Log
 from mta.loop import Loop
 from mta.policy import Policy, client_address
 from mta.protocol.replies import SPOKE_TOO_SOON, Reply
-from mta.server.connection import Connection
+from mta.server.connection import Connect, Connection, Transport
 from mta.server.desk import Client, Desk, Rules
 from mta.server.listener import Admission, Listener
 from mta.server.memory import Memory
@@ -54,7 +54,7 @@ class Receiver:
         self._admission = Admission()
         self._memory = Memory(0)
         self._listeners: dict[ListenerKey, Listener] = {}
-        self._sessions: dict[Connection, Guest] = {}
+        self._sessions: dict[Transport, Guest] = {}
         self._rules: Rules | None = None
         self._desk: Desk | None = None
         self._hints = HintSender(None if hints is None else socket.socket(fileno=hints))
@@ -161,32 +161,33 @@ class Receiver:
         tell.fault(self._log, "accepting connections", "resting for a second", error)
 
     def _accepted(self, name: str, sock: socket.socket, peer: tuple[Any, ...]) -> None:
+        service = SERVICES[name]
+        objection = SPOKE_TOO_SOON if service.greets and _speaks(sock) else None
+        refusal = self._begin(name, peer, partial(Connection, self._loop, sock), objection)
+        if refusal is not None:
+            _refuse(sock, service.refuse(refusal))
+
+    def _begin(
+        self, name: str, peer: tuple[Any, ...], connect: Connect, objection: Reply | None = None
+    ) -> Reply | None:
+        """Serve one more client of this service, or return the refusal."""
         assert self._rules is not None
         assert self._desk is not None
         address = client_address(peer[0])
         client = Client.of(address, peer[1], name, self._rules.policy.trusts(address))
         refusal = self._admission.admit(address, client.trusted)
         if refusal is not None:
-            self._refuse(sock, client, refusal)
-            return
+            self._row.add(REFUSED[name])
+            tell.refused(self._log, name, client.peer, refusal.text)
+            return refusal
         service = SERVICES[name]
         host = service.receive(self._desk, self._rules, client, self._left)
-        timeout = service.timeout(self._rules.settings)
-        connection = Connection(self._loop, sock, host.session, host, timeout)
+        connection = connect(host.session, host, service.timeout(self._rules.settings))
         self._sessions[connection] = host
         self._row.add(CONNECTIONS_TOTAL[name])
         self._row.add(CONNECTIONS_CURRENT[name])
-        host.serve(connection, SPOKE_TOO_SOON if service.greets and _speaks(sock) else None)
-
-    def _refuse(self, sock: socket.socket, client: Client, reply: Reply) -> None:
-        """One reply into the empty buffer of a new socket, which cannot block, and good-bye."""
-        self._row.add(REFUSED[client.service])
-        tell.refused(self._log, client.service, client.peer, reply.text)
-        with sock:
-            try:
-                sock.send(SERVICES[client.service].refuse(reply))
-            except OSError:
-                return  # it has left already, and there is nothing more to say
+        host.serve(connection, objection)
+        return None
 
     def _left(self, host: Guest) -> None:
         assert host.connection is not None
@@ -234,6 +235,15 @@ class Receiver:
             self._desk.store.close()
             self._desk = None
         self._loop.stop()
+
+
+def _refuse(sock: socket.socket, octets: bytes) -> None:
+    """One reply into the empty buffer of a new socket, which cannot block, and good-bye."""
+    with sock:
+        try:
+            sock.send(octets)
+        except OSError:
+            return  # it has left already, and there is nothing more to say
 
 
 def _speaks(sock: socket.socket) -> bool:

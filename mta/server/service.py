@@ -12,7 +12,7 @@ from typing import Protocol
 
 from mta.config import Settings
 from mta.protocol.replies import Reply
-from mta.server.connection import Connection, Host, Session
+from mta.server.connection import Host, Session, Transport
 from mta.server.desk import Client, Desk, Rules
 
 
@@ -20,13 +20,13 @@ class Guest(Host, Protocol):
     """The host of one session, as the receiver knows it."""
 
     client: Client
-    connection: Connection | None
+    connection: Transport | None
     session_id: str
 
     @property
     def session(self) -> Session: ...
 
-    def serve(self, connection: Connection, refusal: Reply | None) -> None:
+    def serve(self, connection: Transport, refusal: Reply | None) -> None:
         """Greet the client, or refuse it, and go on until it leaves."""
 
     def transcribe(self, on: bool) -> None:

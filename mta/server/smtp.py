@@ -34,7 +34,7 @@ from mta.protocol.replies import (
     queued,
 )
 from mta.protocol.smtp_server import SmtpServer
-from mta.server.connection import Connection
+from mta.server.connection import Transport
 from mta.server.desk import Client, Desk, Rules
 from mta.server.memory import MOST
 from mta.server.reasons import reason_of
@@ -80,7 +80,7 @@ class SmtpHost:
         self.session_id = desk.identifiers.next()
         self.session = SmtpServer(rules.terms(self.session_id, client.trusted, tls=False))
         self.session.rejected = self._rejected
-        self.connection: Connection | None = None
+        self.connection: Transport | None = None
         self.started = desk.loop.clock()
         self.began = 0.0
         self.accepted = 0
@@ -88,7 +88,7 @@ class SmtpHost:
         self.recipients: list[Place] = []
         self.delivery: Delivery | None = None
 
-    def serve(self, connection: Connection, refusal: Reply | None) -> None:
+    def serve(self, connection: Transport, refusal: Reply | None) -> None:
         """Greet the client, or refuse it, and go on until it leaves."""
         self.connection = connection
         tell.connected(self._desk.log, self.session_id, self.client.service, self.client.peer)
