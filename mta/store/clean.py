@@ -48,7 +48,7 @@ class Cleaning:
             tmp = _entered(folder, "tmp")
             if tmp is not None:
                 yield tmp
-            elif depth > 1:
+            if depth > 1:
                 yield from self._tmp_folders(folder, depth - 1)
 
     def _clean(self, tmp: Directory) -> int:

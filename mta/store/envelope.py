@@ -63,6 +63,16 @@ class Recipient:
     """What the sender wants to be told of it: `NEVER`, or some of `SUCCESS,FAILURE,DELAY` (RFC 3461 4.1)."""
     orcpt: str = ""
     """The address it was sent to first: `rfc822;xtext` (RFC 3461 4.2)."""
+    reverse_path: str = ""
+    """What this copy leaves with, where that is not the sender: a forwarded one has our own, so that its
+    bounces come to us first; empty: the sender's."""
+    via: str = ""
+    """The alias of ours by which it is forwarded; empty for what was addressed to where it goes."""
+
+    def __post_init__(self) -> None:
+        if self.via or self.reverse_path:
+            _check_line(self.via)
+            _check_line(self.reverse_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +96,7 @@ class Envelope:
     def __post_init__(self) -> None:
         if identifier.PATTERN.fullmatch(self.id) is None:
             raise ValueError(f"{self.id!r} is no identifier")
-        self.sender.encode()  # what UTF-8 cannot express (a lone surrogate) is a ValueError here already
-        if _UNSENDABLE.search(self.sender) is not None:
-            raise ValueError(f"the reverse-path {self.sender!r} would break its header line")
+        _check_line(self.sender)
         if not self.recipients:
             raise ValueError("a message for nobody")
 
@@ -96,6 +104,12 @@ class Envelope:
     def ways(self) -> tuple[Way, ...]:
         """Each way once, in the order of the recipients: two recipients in one mailbox are one copy."""
         return tuple(dict.fromkeys(recipient.way for recipient in self.recipients))
+
+
+def _check_line(path: str) -> None:
+    path.encode()  # what UTF-8 cannot express (a lone surrogate) is a ValueError here already
+    if _UNSENDABLE.search(path) is not None:
+        raise ValueError(f"the path {path!r} would break its header line")
 
 
 def _is_part(part: str) -> bool:

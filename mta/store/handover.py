@@ -45,7 +45,8 @@ def pack_delivery(delivery: Delivery) -> Packed:
     """All of it but what concerns this process alone. Its text is not copied here."""
     envelope = delivery.envelope
     recipients = [
-        (each.address, *_pack_way(each.way), each.notify, each.orcpt) for each in envelope.recipients
+        (each.address, *_pack_way(each.way), each.notify, each.orcpt, each.reverse_path, each.via)
+        for each in envelope.recipients
     ]
     wishes = (envelope.ret, envelope.envid)
     return (

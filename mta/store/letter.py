@@ -7,8 +7,8 @@
 
 The first line has a fixed width, as the length of the message is filled in when all of it has come. The JSON
 is ASCII, so that no address, however odd, can break a line or the decoding. "ret" and "envid", "notify" and
-"orcpt" (RFC 3461) stand there when they were given. What a later version adds to a
-line, an older one skips. This module knows the form only, not where letters lie.
+"orcpt" (RFC 3461) stand there when they were given, "reverse_path" and "via" where a copy is forwarded. What
+a later version adds to a line, an older one skips. This module knows the form only, not where letters lie.
 """
 
 from __future__ import annotations
@@ -71,7 +71,12 @@ def read_letter(fd: int, system: type[System] | System = System) -> Letter:
 
 
 def _recipient_line(recipient: Recipient) -> dict[str, object]:
-    given = _given(notify=recipient.notify, orcpt=recipient.orcpt)
+    given = _given(
+        notify=recipient.notify,
+        orcpt=recipient.orcpt,
+        reverse_path=recipient.reverse_path,
+        via=recipient.via,
+    )
     match recipient.way:
         case Mailbox(folder):
             return {"address": recipient.address, "mailbox": folder, **given}
@@ -103,7 +108,8 @@ def _envelope(lines: bytes) -> Envelope:
 
 def _recipient(line: Mapping[str, object]) -> Recipient:
     way: Way = Mailbox(_string(line, "mailbox")) if "mailbox" in line else Domain(_string(line, "domain"))
-    return Recipient(_string(line, "address"), way, _wish(line, "notify"), _wish(line, "orcpt"))
+    wishes = (_wish(line, key) for key in ("notify", "orcpt", "reverse_path", "via"))
+    return Recipient(_string(line, "address"), way, *wishes)
 
 
 def _object(line: bytes) -> Mapping[str, object]:

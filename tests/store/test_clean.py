@@ -32,6 +32,13 @@ def test_own_leftovers_go_at_once_foreign_ones_after_36_hours(root: Path, folder
     assert [path.exists() for path in (*own, old, young, relay)] == [False, False, False, True, True]
 
 
+def test_a_mailbox_may_be_called_like_the_domain_of_another(root: Path) -> None:
+    (root / "a.example" / "tmp").mkdir(parents=True)
+    inner = leave(root / "a.example/user1/tmp" / f"{ID}.receiver", 5)
+    assert open_store(root).clean() == 1
+    assert not inner.exists()
+
+
 def test_only_tmp_is_cleaned(root: Path) -> None:
     folders = ("user1/new", "user1/cur", "user1", ".x/tmp")
     kept = [leave(root / folder / f"{ID}.receiver", 99 * HOUR) for folder in folders]

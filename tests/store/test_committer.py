@@ -178,6 +178,6 @@ def test_deliveries_cross_unchanged_however_the_frames_are_cut() -> None:
 
 
 def test_wishes_for_reports_cross_too() -> None:
-    recipient = Recipient("r@example.org", Mailbox("r"), "SUCCESS", "rfc822;r@example.net")
+    recipient = Recipient("r@example.org", Mailbox("r"), "SUCCESS", "rfc822;r@example.net", "p@x", "v@x")
     envelope = Envelope(IDENTIFIERS.next(), "s@example.net", 1.5, (recipient,), ret="FULL", envid="x")
     assert unpack_delivery(pack_delivery(Delivery(envelope, TRACE)))[0].envelope == envelope

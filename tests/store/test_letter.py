@@ -25,6 +25,7 @@ WISHES = replace(
     recipients=(
         Recipient("a@example", Mailbox("a"), "SUCCESS,DELAY", "rfc822;a+2Bb@example"),
         Recipient("b@example", Domain("example"), "NEVER"),
+        Recipient("c@example", Domain("example"), reverse_path="SRS0=x@mx.example", via="list@mx.example"),
     ),
     ret="FULL",
     envid="order+207",
@@ -48,7 +49,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert letter == Letter(ENVELOPE, LETTER.index(MESSAGE), len(MESSAGE))
 
 
-def test_wishes_for_reports_are_kept(tmp_path: Path) -> None:
+def test_wishes_for_reports_and_ways_of_forwarding_are_kept(tmp_path: Path) -> None:
     lines = envelope_lines(WISHES)
     letter = read(tmp_path / "letter", first_line(len(lines), len(MESSAGE)) + lines + MESSAGE)
     assert letter.envelope == WISHES

@@ -69,6 +69,12 @@ def test_no_reverse_path_breaks_its_header_line(sender: str) -> None:
         envelope(sender=sender)
 
 
+@pytest.mark.parametrize("name", ["reverse_path", "via"])
+def test_no_way_of_forwarding_breaks_a_header_line(name: str) -> None:
+    with pytest.raises(ValueError, match="header line"):
+        Recipient("r@example", Domain("example"), **{name: "a@b\nBcc: x"})
+
+
 def test_no_message_is_for_nobody() -> None:
     with pytest.raises(ValueError, match="nobody"):
         envelope(recipients=0)
