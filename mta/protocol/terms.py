@@ -28,3 +28,5 @@ class Terms:
     """STARTTLS is offered."""
     session_id: str
     """ASCII; ends every reject."""
+    datagrams: bool = False
+    """Lines come one by one, each in a datagram: nothing that needs a stream is offered."""

@@ -310,7 +310,8 @@ BDAT: Final = Verb(
     help="Then exactly so many octets of the message, without waiting.",
     order=states.CHUNKING,
     effect=_bdat,
-    keyword=lambda session: "CHUNKING",
+    keyword=lambda session: "" if session.terms.datagrams else "CHUNKING",
+    offered=lambda session: not session.terms.datagrams,
     mail=True,
 )
 RSET: Final = Verb(
@@ -369,7 +370,7 @@ VERBS: Final = {
 }
 
 KEYWORDS: Final[tuple[Keyword, ...]] = (
-    lambda session: "PIPELINING",
+    lambda session: "" if session.terms.datagrams else "PIPELINING",
     lambda session: "ENHANCEDSTATUSCODES",
     lambda session: f"LIMITS RCPTMAX={session.terms.recipient_limit}",
     *(parameter.keyword for parameter in MAIL_PARAMETERS + RCPT_PARAMETERS),

@@ -36,7 +36,7 @@ class Rules:
     context: ssl.SSLContext | None
     own_addresses: frozenset[str]
 
-    def terms(self, session_id: str, trusted: bool, tls: bool) -> Terms:
+    def terms(self, session_id: str, trusted: bool, tls: bool, *, datagrams: bool = False) -> Terms:
         """What one session is told."""
         limits = self.settings.limits
         return Terms(
@@ -47,8 +47,9 @@ class Rules:
             trusted=trusted,
             local_domain=self.settings.local.domains[0],
             own_addresses=self.own_addresses,
-            starttls=self.context is not None and not tls,
+            starttls=self.context is not None and not tls and not datagrams,
             session_id=session_id,
+            datagrams=datagrams,
         )
 
 

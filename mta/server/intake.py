@@ -1,0 +1,205 @@
+"""The intake: an SMTP host's half for the text of messages, from DATA to the outcome.
+
+Data begins a delivery, Text goes into it, the last Text commits it, and the outcome is the reply. What must
+not happen in the loop (writing a large message, committing any) is given to the store's threads, while the
+session waits. Who sends to whom was decided before, by `addressing`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from mta.counters import MESSAGES_ACCEPTED, OCTETS_ACCEPTED, RECIPIENTS_ACCEPTED
+from mta.log import events as tell
+from mta.protocol.events import Text
+from mta.protocol.replies import GO_AHEAD, LOCAL_FAULT, NO_SPACE, Reply, queued
+from mta.server.memory import MOST
+from mta.server.trace import Hop
+from mta.store import Delivery, Domain, Envelope, Failed, Reason, failure
+
+if TYPE_CHECKING:
+    from mta.server.smtp import SmtpHost
+
+_LEAST_READ: Final = 4096
+"""Octets read at once from a session that has no share of the memory left."""
+
+
+class Intake:
+    """Of one session."""
+
+    __slots__ = ("_delivery", "_host", "_on_disk", "_share", "_writing")
+
+    def __init__(self, host: SmtpHost) -> None:
+        self._host = host
+        self._delivery: Delivery | None = None
+        self._share = 0
+        self._on_disk = False
+        self._writing = False
+
+    def begin(self) -> Reply:
+        """The reply to Data; the transaction has a sender and recipients."""
+        host = self._host
+        sender = host.envelope.sender
+        assert sender is not None
+        if not host.desk.has_space(sender.size or 0):
+            return NO_SPACE
+        self._reserve(sender.size)
+        self._on_disk = False
+        self._delivery = self._new_delivery()
+        return GO_AHEAD
+
+    def _new_delivery(self) -> Delivery:
+        host, opened = self._host, self._host.envelope
+        sender = opened.sender
+        assert sender is not None
+        identifier = host.desk.identifiers.next()
+        client = {
+            "address": host.client.host,
+            "helo": host.session.helo.decode("utf-8", "replace"),
+            "protocol": host.session.protocol,
+            "body": sender.body,
+            "smtputf8": sender.smtputf8,
+        }
+        envelope = Envelope(
+            id=identifier,
+            sender=str(sender.path),
+            arrived=host.desk.trace.now(),
+            recipients=tuple(opened.recipients),
+            client=client,
+            ret=sender.ret,
+            envid=sender.envid,
+        )
+        return Delivery(envelope, host.desk.trace.received(self._hop(identifier)))
+
+    def _hop(self, identifier: str) -> Hop:
+        host = self._host
+        recipients = host.envelope.recipients
+        return Hop(
+            helo=host.session.helo.decode("utf-8", "replace"),
+            client=host.client.host,
+            hostname=host.rules.settings.hostname,
+            protocol=host.session.protocol,
+            identifier=identifier,
+            recipient=recipients[0].address if len(recipients) == 1 else "",
+            tls=f"{host.tls.version} {host.tls.cipher}" if host.tls else "",
+        )
+
+    def take(self, event: Text) -> None:
+        """A piece of the text."""
+        delivery = self._delivery
+        assert delivery is not None
+        delivery.add(event.crlf, event.lf)
+        if event.last and not self._on_disk:
+            self._commit(delivery)
+        else:
+            self._write(delivery, event.last)
+
+    def _write(self, delivery: Delivery, last: bool) -> None:
+        """Too large to wait in memory: to disk, and nothing more from this client until it is there."""
+        host = self._host
+        assert host.connection is not None
+        host.connection.hold()
+        self._writing = self._on_disk = True
+        write = host.desk.store.seal if last else host.desk.store.append
+        host.desk.helpers.run(
+            partial(write, delivery, delivery.take()), partial(self._written, delivery, last)
+        )
+
+    def _written(self, delivery: Delivery, last: bool, result: OSError | None) -> None:
+        host = self._host
+        assert host.connection is not None
+        self._writing = False
+        if host.connection.closed:
+            self.abandon()
+            return
+        if isinstance(result, OSError):
+            self.abandon()
+            (host.session.reply if last else host.session.discard)(self._lament(delivery, failure(result)))
+        elif last:
+            self._commit(delivery)
+        host.connection.release()
+
+    def _commit(self, delivery: Delivery) -> None:
+        self._delivery = None  # from here on it is the committer's
+        self._host.desk.committer.submit(delivery, self._committed)
+
+    def _committed(self, delivery: Delivery) -> None:
+        """The message is durable, or nothing is left of it."""
+        host = self._host
+        assert host.connection is not None
+        self._release()
+        if isinstance(delivery.outcome, Failed):
+            self._remove(delivery)
+            host.session.reply(self._lament(delivery, delivery.outcome))
+        else:
+            host.desk.store.note_stored(delivery)
+            if delivery.in_letter:
+                self._tell_relay(delivery)
+            self._count(delivery)
+            host.session.reply(queued(delivery.envelope.id))
+        host.connection.resume()
+
+    def _tell_relay(self, delivery: Delivery) -> None:
+        for way in delivery.ways:
+            if isinstance(way, Domain):
+                self._host.desk.hints.add(way.name, delivery.envelope.id)
+
+    def _lament(self, delivery: Delivery, failed: Failed) -> Reply:
+        """Tell the operator what is wrong with the disk, and the client to come again."""
+        tell.fault(self._host.desk.log, "storing a message", delivery.envelope.id, failed.text)
+        return NO_SPACE if failed.reason is Reason.NO_SPACE else LOCAL_FAULT
+
+    def _count(self, delivery: Delivery) -> None:
+        host, desk, envelope = self._host, self._host.desk, delivery.envelope
+        host.accepted += 1
+        desk.row.add(MESSAGES_ACCEPTED)
+        desk.row.add(OCTETS_ACCEPTED, delivery.wire_size)
+        desk.row.add(RECIPIENTS_ACCEPTED, len(envelope.recipients))
+        tell.accepted(
+            desk.log,
+            envelope.id,
+            host.session_id,
+            host.client.peer,
+            envelope.sender,
+            [recipient.address for recipient in envelope.recipients],
+            delivery.wire_size,
+            desk.loop.clock() - host.envelope.began,
+            host.tls.version if host.tls else None,
+        )
+
+    # what is held
+
+    def _reserve(self, size: int | None) -> None:
+        host = self._host
+        assert host.connection is not None
+        self._share = host.desk.memory.reserve(MOST if size is None else size + 1)
+        host.session.hold = self._share
+        host.connection.limit_reading(max(_LEAST_READ, self._share))
+
+    def _release(self) -> None:
+        self._host.desk.memory.release(self._share)
+        self._share = 0
+
+    def leave(self) -> None:
+        """The connection is closed: forget the delivery, unless it is being written, which sees to it."""
+        if not self._writing:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Forget a delivery that will not be committed."""
+        delivery, self._delivery = self._delivery, None
+        if delivery is None:
+            return
+        self._release()
+        self._remove(delivery)
+
+    def _remove(self, delivery: Delivery) -> None:
+        if self._on_disk:
+            desk = self._host.desk
+            desk.helpers.run(partial(desk.store.abort, delivery), self._aborted)
+
+    def _aborted(self, result: OSError | None) -> None:
+        if isinstance(result, OSError):
+            host = self._host
+            tell.fault(host.desk.log, "removing an unfinished message", host.session_id, result)
