@@ -22,7 +22,7 @@ from .tokens import Plain
 class Snapshot:
     """Settings, where each key came from, and every file that was read (absolute, the main one first).
 
-    An origin is `file:line:column`, `default`, `command line` or `live`.
+    An origin is `file:line:column`, `default`, `command line` or `control`.
     """
 
     settings: Settings

@@ -23,8 +23,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from itertools import count
 from types import TracebackType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from mta.channel import Channel, ChannelError
 from mta.config.snapshot import Snapshot
@@ -68,6 +69,18 @@ class Role(Protocol):
         """Finish what is under way, then call `loop.stop()`; may be called more than once."""
 
 
+Ask = Callable[[Message, Reply], None]
+"""Asks the supervisor; the reply is called once, later, with its answer, which has "status" and "text"."""
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A role with questions to the supervisor."""
+
+    def may_ask(self, ask: Ask) -> None:
+        """Told how, once, before it is configured."""
+
+
 Factory = Callable[..., Role]
 
 _COMMON = ("channel", "log", "counters", "lock")
@@ -101,21 +114,33 @@ class Orders:
 class Host:
     """One role and its line to the supervisor."""
 
-    def __init__(self, line: socket.socket, loop: Loop, role: Role) -> None:
+    def __init__(self, line: socket.socket, loop: Loop, log: Log, role: Role) -> None:
         self._role = role
+        self._log = log
+        self._numbers = count(1)
+        self._asked: dict[int, Reply] = {}
         self._listeners: dict[ListenerKey, socket.socket] = {}
         self._channel = Channel(line, loop, self._told, role.stop)
         self._words: dict[str, Callable[[Message, list[int]], None]] = {
             "configuration": self._configure,
             "request": self._request,
+            "told": lambda message, _fds: self._asked.pop(message["number"])(message["answer"]),
             "reopen": lambda _message, _fds: role.reopen(),
             "stop": lambda _message, _fds: role.stop(),
         }
+        if isinstance(role, Asking):
+            role.may_ask(self._ask)
 
     def _told(self, message: Message, fds: list[int]) -> None:
         self._words[message["type"]](message, fds)
 
+    def _ask(self, request: Message, reply: Reply) -> None:
+        number = next(self._numbers)
+        self._asked[number] = reply
+        self._channel.send({"type": "ask", "number": number, "request": request})
+
     def _configure(self, message: Message, fds: list[int]) -> None:
+        self._log.quiet = not message["logging"]
         offered = [(entry["service"], entry["address"]) for entry in message["listeners"]]
         before, after = self._listeners, self._adopted(dict(zip(offered, fds, strict=True)))
         try:
@@ -236,7 +261,7 @@ def run(orders: Orders) -> None:
     module, _, factory = orders.factory.partition(":")
     make = cast(Factory, getattr(import_module(module), factory))
     own = {what: fd for what, fd in orders.descriptors.items() if what not in _COMMON}
-    Host(socket.socket(fileno=orders.descriptors["channel"]), loop, make(loop, log, row, **own))
+    Host(socket.socket(fileno=orders.descriptors["channel"]), loop, log, make(loop, log, row, **own))
     loop.run()
     log.flush()
 

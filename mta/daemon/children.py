@@ -14,6 +14,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
@@ -57,6 +58,9 @@ class Parent(Protocol):
     def configured(self, child: Child) -> None:
         """The child has taken the configuration `child.serial`; `child.trouble` says what it could not
         use."""
+
+    def asked(self, child: Child, request: Message, answer: Answer) -> None:
+        """The child wants something; `answer` is to be called once, now or later."""
 
     def died(self, child: Child, end: End) -> None:
         """The process has ended."""
@@ -141,6 +145,14 @@ class Child:
                 self._configured(message["serial"], message["text"])
             case "answer":
                 self._asked.pop(message["number"])(message["answer"])
+            case "ask":
+                answer = partial(self._answer, self._channel, message["number"])
+                self._parent.asked(self, message["request"], answer)
+
+    def _answer(self, asked: Channel | None, number: int, answer: Message) -> None:
+        """Answer the process that asked; a new one at its place would not know what it is about."""
+        if asked is self._channel:
+            self.tell({"type": "told", "number": number, "answer": answer})
 
     def _configured(self, serial: int, trouble: str) -> None:
         self.serial, self.trouble = serial, trouble

@@ -6,6 +6,8 @@ wrong before leaves the running one as it was, and the outcome says why. One exc
 went bad on disk while its names stayed the same keeps nobody from changing other things; the old one
 serves on.
 
+A live setting (`set`) is one value of it replaced, which lasts until the next reload.
+
 This module must never know who asks for a reload, or how the children are told.
 """
 
@@ -20,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from mta.config import Change, ConfigError, Settings, Snapshot, changes, listeners, load
-from mta.config.declare import RESTART
+from mta.config.declare import AT_ONCE, RESTART
 from mta.config.rules import check
+from mta.daemon import live
 from mta.daemon.certificates import Pair, read_pair
-from mta.daemon.errors import CONFIGURATION, CannotStart
+from mta.daemon.errors import CONFIGURATION, REFUSED, CannotStart
 from mta.daemon.listeners import ListenerKey, Listeners
 from mta.daemon.privileges import User, own_file
 from mta.server.tls import BadCertificate
@@ -86,6 +89,8 @@ class InForce:
         user: User | None,
     ) -> None:
         self.snapshot = snapshot
+        self.logging = True
+        """Whether records of sessions are written."""
         self.listening = listening
         self._services = services
         self._user = user
@@ -116,6 +121,25 @@ class InForce:
         except CannotStart as error:
             return Outcome(error.status, str(error))
 
+    def set(self, key: str, value: int) -> Outcome:
+        """Put one live setting into force, until the next reload."""
+        before = self.get(key)
+        try:
+            if key in live.LOGGING:
+                self.logging = value != 0
+            else:
+                self.snapshot = live.changed(self.snapshot, key, value)
+        except live.NotLive as error:
+            return Outcome(REFUSED, str(error))
+        self.serial += 1
+        return Outcome(changes=(Change(key, before, self.get(key), AT_ONCE),))
+
+    def get(self, key: str) -> str:
+        """A live setting as the control port shows it. "" when there is none of this name."""
+        if key in live.LOGGING:
+            return str(int(self.logging))
+        return live.number(self.settings, key) if key in live.LIVE else ""
+
     def message(self, services: Set[str]) -> tuple[Message, list[int]]:
         """What a child with these services is told, and the descriptors with it; without any, no key."""
         pair = self.pair if services else None
@@ -124,6 +148,7 @@ class InForce:
             "type": "configuration",
             "serial": self.serial,
             "snapshot": self.snapshot.to_json(),
+            "logging": self.logging,
             "certificate": asdict(pair) if pair else None,
             "listeners": [{"service": service, "address": address} for service, address in sockets],
         }, [each.fileno() for each in sockets.values()]
@@ -137,8 +162,9 @@ class InForce:
         _own_logs(snapshot.settings, self._user)
         self.listening.change(wanted(snapshot.settings, self._services))
         renewed = pair if pair != self.pair else None
-        if renewed or differing:
+        if renewed or differing or not self.logging:
             self.serial += 1
+        self.logging = True
         self.snapshot, self.pair = snapshot, pair
         return Outcome(changes=differing, certificate=renewed, bad_certificate=trouble)
 

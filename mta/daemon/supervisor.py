@@ -25,7 +25,8 @@ from mta.config.watch import Watcher
 from mta.counters import TURNS
 from mta.daemon.certificates import Pair, describe
 from mta.daemon.children import Child, End
-from mta.daemon.errors import CONFIGURATION, NOT_PERMITTED, TEMPORARY, USAGE, CannotStart
+from mta.daemon.errors import CONFIGURATION, NOT_PERMITTED, REFUSED, TEMPORARY, USAGE, CannotStart
+from mta.daemon.live import LOGGING, ORIGIN
 from mta.daemon.local import LocalServer, Message, Reply
 from mta.daemon.notify import Notifier
 from mta.daemon.reload import Outcome, needed_descriptors
@@ -135,6 +136,8 @@ class Supervisor:
             {"key": key, "value": value, "origin": snapshot.origins[key]}
             for key, value in shown(snapshot.settings).items()
         ]
+        if not self._in_force.logging:
+            keys.append({"key": LOGGING[0], "value": "0", "origin": ORIGIN})
         processes = {child.name: child.process for child in self._children()}
         return {
             "status": 0,
@@ -150,6 +153,29 @@ class Supervisor:
         if self._stage != "ending":
             self._reload()
             self._settle()
+
+    def asked(self, child: Child, request: Message, answer: Reply) -> None:
+        """A child's question, for somebody who steers the server over the network."""
+        match request:
+            case {"request": "set", "key": str(key), "value": int(value), "by": str(by)}:
+                self._set(key, value, by, answer)
+            case {"request": "get", "key": str(key)}:
+                found = self._in_force.get(key)
+                answer({"status": 0 if found else REFUSED, "value": found, "text": "no such live setting"})
+            case _:
+                answer({"status": USAGE, "text": f"the {child.name} may not ask this"})
+
+    def _set(self, key: str, value: int, by: str, answer: Reply) -> None:
+        """A live setting; who asked for it hears of it once it is in force everywhere."""
+        outcome = self._in_force.set(key, value)
+        if outcome.status:
+            answer(outcome.answer())
+            return
+        for change in outcome.changes:
+            events.set_live(self._log, change.key, change.old, change.new, by)
+        self._hand_on()
+        self._when_settled.append(lambda: answer(self._settled(outcome).answer()))
+        self._settle()
 
     def _reload_for(self, reply: Reply) -> None:
         outcome = self._reload()
@@ -168,13 +194,17 @@ class Supervisor:
         outcome = self._in_force.reload()
         self._tell_log(outcome)
         if self._in_force.serial != before:
-            self._follow_settings()
-            for child in self._children():
-                self._configure(child)
+            self._hand_on()
         if self._watcher is not None:
             self._watcher.follow(self._in_force.files)
         self._when_settled.append(self._tell_manager)
         return outcome
+
+    def _hand_on(self) -> None:
+        """A new configuration is in force: follow it, and let the children."""
+        self._follow_settings()
+        for child in self._children():
+            self._configure(child)
 
     def _tell_log(self, outcome: Outcome) -> None:
         if outcome.status:

@@ -65,6 +65,11 @@ def reloaded(log: Log, key: str, old: str, new: str) -> None:
     log.write("INFO", "reloaded", key=key, old=old, new=new)
 
 
+def set_live(log: Log, key: str, old: str, new: str, by: str) -> None:
+    """A live setting was changed `by` somebody (`control 127.0.0.1:50000`), until the next reload."""
+    log.write("INFO", "set", key=key, old=old, new=new, by=by)
+
+
 def restart_needed(log: Log, key: str, old: str, new: str) -> None:
     """A key that has changed in the file and stays as it is until the next start."""
     log.write("WARNING", "restart_needed", key=key, old=old, new=new)
@@ -90,20 +95,20 @@ def certificate_refused(log: Log, path: str, error: object) -> None:
 
 def connected(log: Log, session: str, service: str, peer: str) -> None:
     """`service`: the configuration's name for the listener (smtp, submissions ...)."""
-    log.write("INFO", "connected", session=session, service=service, peer=peer)
+    log.record("INFO", "connected", {"session": session, "service": service, "peer": peer})
 
 
 def refused(log: Log, service: str, peer: str, reply: str | bytes) -> None:
     """Turned away on connecting, with this reply; there was no session."""
-    log.write("INFO", "refused", service=service, peer=peer, reply=reply)
+    log.record("INFO", "refused", {"service": service, "peer": peer, "reply": reply})
 
 
 def tls_started(log: Log, session: str, version: str, cipher: str) -> None:
-    log.write("INFO", "tls_started", session=session, version=version, cipher=cipher)
+    log.record("INFO", "tls_started", {"session": session, "version": version, "cipher": cipher})
 
 
 def tls_failed(log: Log, session: str, peer: str, error: object) -> None:
-    log.write("INFO", "tls_failed", session=session, peer=peer, error=error)
+    log.record("INFO", "tls_failed", {"session": session, "peer": peer, "error": error})
 
 
 def accepted(
@@ -139,17 +144,21 @@ def accepted(
         },
     )
     for portion in others:
-        log.write("INFO", "recipients", id=id, session=session, recipients=portion)
+        log.record("INFO", "recipients", {"id": id, "session": session, "recipients": portion})
 
 
 def rejected(log: Log, session: str, peer: str, command: bytes, reply: str | bytes) -> None:
     """A command line, or the message itself (`.`), was answered with 4xx or 5xx."""
-    log.write("INFO", "rejected", session=session, peer=peer, command=_concealed(command), reply=reply)
+    log.record(
+        "INFO", "rejected", {"session": session, "peer": peer, "command": _concealed(command), "reply": reply}
+    )
 
 
 def closed(log: Log, session: str, reason: str, seconds: float, messages: int = 0) -> None:
     """The end of a session. `reason`: quit, lost, timeout, shutdown ...; `messages` accepted in it."""
-    log.write("INFO", "closed", session=session, reason=reason, seconds=seconds, messages=messages)
+    log.record(
+        "INFO", "closed", {"session": session, "reason": reason, "seconds": seconds, "messages": messages}
+    )
 
 
 # the relay
@@ -197,7 +206,7 @@ def attempted(
 
 def reported(log: Log, letter: str, recipient: str) -> None:
     """A report to a sender is stored, as a message of this id."""
-    log.write("INFO", "reported", id=letter, recipient=recipient)
+    log.record("INFO", "reported", {"id": letter, "recipient": recipient})
 
 
 # the store

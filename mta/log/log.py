@@ -40,7 +40,8 @@ class Log:
     """The log of one process, to be flushed at the end of each turn.
 
     `debug`: whether records of level DEBUG are written; `transcript`: whether sessions are recorded line
-    by line. Both may change at any time."""
+    by line; `quiet`: whether nothing is written of sessions, neither ours nor those at other servers. All
+    may change at any time."""
 
     def __init__(
         self, fd: int, process: str, row: Row | None = None, clock: Callable[[], float] = time.time
@@ -48,6 +49,7 @@ class Log:
         os.set_blocking(fd, False)
         self.debug = False
         self.transcript = False
+        self.quiet = False
         self._fd = fd
         self._process = process
         self._row = row
@@ -61,12 +63,16 @@ class Log:
         self.transcript = debug or transcript_file
 
     def write(self, level: Level, event: str, **fields: object) -> None:
-        """Add a record; one of level DEBUG only when `debug` is on."""
+        """Add a record of the program itself; one of level DEBUG only when `debug` is on."""
         if level != "DEBUG" or self.debug:
-            self.record(level, event, fields)
+            self._add(level, event, fields)
 
     def record(self, level: Level, event: str, fields: Fields) -> None:
-        """Add a record, whatever its level."""
+        """Add a record of a session, whatever its level, unless they are not wanted."""
+        if not self.quiet:
+            self._add(level, event, fields)
+
+    def _add(self, level: Level, event: str, fields: Fields) -> None:
         self._pending.append(format_record(self._clock(), level, self._process, event, fields))
         if len(self._pending) >= _MOST_PENDING:
             self.flush()

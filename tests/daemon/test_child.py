@@ -14,9 +14,10 @@ import pytest
 from mta.channel import Channel
 from mta.config import Snapshot, load
 from mta.daemon import children, spawn
-from mta.daemon.child import Host, Later, Orders, Reply
+from mta.daemon.child import Ask, Host, Later, Orders, Reply
 from mta.daemon.children import Child, End, ending
 from mta.daemon.errors import CannotStart
+from mta.log.log import Log
 from mta.loop import Loop
 from tests.instance import CONFIGURATION
 
@@ -37,6 +38,10 @@ class Willing:
         self.trouble: OSError | None = None
         self.stops = 0
         self.waiting: list[Reply] = []
+        self.ask: Ask | None = None
+
+    def may_ask(self, ask: Ask) -> None:
+        self.ask = ask
 
     def configure(
         self,
@@ -67,17 +72,19 @@ class Line:
         self.loop = Loop()
         self.role = Willing()
         self.heard: list[Message] = []
-        self.host = Host(theirs, self.loop, self.role)
+        self.log = Log(os.open(os.devnull, os.O_WRONLY), "receiver")
+        self.host = Host(theirs, self.loop, self.log, self.role)
         self.channel = Channel(ours, self.loop, lambda message, _: self.heard.append(message), lambda: None)
         self.snapshot = snapshot
         self.serial = 0
 
-    def configure(self, offered: Mapping[tuple[str, str], socket.socket]) -> Message:
+    def configure(self, offered: Mapping[tuple[str, str], socket.socket], logging: bool = True) -> Message:
         self.serial += 1
         message = {
             "type": "configuration",
             "serial": self.serial,
             "snapshot": self.snapshot,
+            "logging": logging,
             "certificate": None,
             "listeners": [{"service": service, "address": address} for service, address in offered],
         }
@@ -96,6 +103,7 @@ class Line:
         for each in self.role.listeners.values():
             each.close()
         self.loop.close()
+        self.log.close()
 
 
 @pytest.fixture
@@ -113,6 +121,28 @@ def sockets() -> Iterator[list[socket.socket]]:
     yield two
     for each in two:
         each.close()
+
+
+def test_a_configuration_says_whether_records_of_sessions_are_wanted(line: Line) -> None:
+    line.configure({}, logging=False)
+    assert line.log.quiet
+    line.configure({}, logging=True)
+    assert not line.log.quiet
+
+
+def test_a_role_asks_the_supervisor_and_each_answer_finds_its_question(line: Line) -> None:
+    assert line.role.ask is not None
+    answers: list[Message] = []
+    for key in ("first", "second"):
+        line.role.ask({"request": "get", "key": key}, answers.append)
+    while len(line.heard) < 2:
+        line.loop.turn(None)
+    assert [each["type"] for each in line.heard] == ["ask", "ask"]
+    for each in reversed(line.heard):
+        line.channel.send({"type": "told", "number": each["number"], "answer": each["request"]})
+    while len(answers) < 2:
+        line.loop.turn(None)
+    assert [answer["key"] for answer in answers] == ["second", "first"]
 
 
 def open_files() -> int:
@@ -178,6 +208,8 @@ class Waiting:
     def born(self, child: Child) -> None: ...
 
     def configured(self, child: Child) -> None: ...
+
+    def asked(self, child: Child, request: Message, answer: Reply) -> None: ...
 
     def died(self, child: Child, end: End) -> None:
         self.ends.append(end)

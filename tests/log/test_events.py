@@ -49,6 +49,12 @@ CATALOGUE: list[tuple[Callable[..., None], dict[str, Any], str, str]] = [
         "reloaded key=application.debug old=false new=true",
     ),
     (
+        events.set_live,
+        {"key": "limits.connections", "old": "10000", "new": "5", "by": "control 127.0.0.1:50000"},
+        "INFO",
+        'set key=limits.connections old=10000 new=5 by="control 127.0.0.1:50000"',
+    ),
+    (
         events.restart_needed,
         {"key": "application.user", "old": "", "new": "mail"},
         "WARNING",
@@ -200,6 +206,18 @@ def test_the_record_of_each_event(
     tap.log.transcript = True
     event(tap.log, **fields)
     assert tap.octets().decode() == HEAD.format(level=level) + text + "\n"
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"), [case[:2] for case in CATALOGUE], ids=lambda case: getattr(case, "__name__", "")
+)
+def test_a_quiet_log_has_everything_but_sessions(
+    tap: Tap, event: Callable[..., None], fields: dict[str, Any]
+) -> None:
+    of_a_session = not fields.keys().isdisjoint({"session", "peer", "recipient"})
+    tap.log.quiet = tap.log.transcript = True
+    event(tap.log, **fields)
+    assert bool(tap.octets()) != of_a_session
 
 
 def test_every_event_of_the_catalogue_stands_above() -> None:
