@@ -1,0 +1,74 @@
+"""Hashes that other servers made: whether a password is theirs.
+
+Known are the words of crypt(3) (bcrypt, SHA-512, SHA-256, MD5, DES, with or without a scheme in braces before
+them), the digests of LDAP, salted or not (`{SSHA}`, `{SHA256}` ...), and passwords as they are (`{PLAIN}`),
+which nobody should keep longer than to the next login.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_scheme = re.compile(r"\{(?P<name>[A-Za-z0-9.-]{1,20})\}(?P<rest>.*)", re.DOTALL).fullmatch
+
+_CLEAR: Final = frozenset(("PLAIN", "CLEARTEXT", "CLEAR"))
+_DIGESTS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("MD5", "LDAP-MD5", "SMD5"), "md5"),
+    **dict.fromkeys(("SHA", "SHA1", "SSHA"), "sha1"),
+    **dict.fromkeys(("SHA256", "SSHA256"), "sha256"),
+    **dict.fromkeys(("SHA512", "SSHA512"), "sha512"),
+}
+_CRYPT: Final = ("sha512_crypt", "sha256_crypt", "md5_crypt", "des_crypt")
+_BCRYPT_LIMIT: Final = 72
+"""Octets of a password that bcrypt looks at."""
+
+
+def fits(hash: str, password: bytes) -> bool:  # noqa: A002 - the field of Secrets
+    """Whether this password has this hash; False for a hash that nobody can read. Blocks."""
+    found = _scheme(hash)
+    if found is None:
+        return _crypt(hash, password)
+    name, rest = found["name"].upper(), found["rest"]
+    if name in _CLEAR:
+        return hmac.compare_digest(rest.encode("utf-8", "surrogatepass"), password)
+    if name in _DIGESTS and not rest.startswith("$"):
+        return _digest(_DIGESTS[name], rest, password)
+    return _crypt(rest, password)
+
+
+def _digest(algorithm: str, rest: str, password: bytes) -> bool:
+    """The digest, then its salt, if any, both in one piece of base64."""
+    try:
+        octets = base64.b64decode(rest, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    size = hashlib.new(algorithm, usedforsecurity=False).digest_size
+    digest, salt = octets[:size], octets[size:]
+    found = hashlib.new(algorithm, password + salt, usedforsecurity=False).digest()
+    return hmac.compare_digest(digest, found)
+
+
+def _crypt(word: str, password: bytes) -> bool:
+    try:
+        return _bcrypt(word, password) if word.startswith("$2") else _unix(word, password)
+    except ValueError:
+        return False
+
+
+def _bcrypt(word: str, password: bytes) -> bool:
+    import bcrypt
+
+    return bcrypt.checkpw(password[:_BCRYPT_LIMIT], word.encode("ascii", "replace"))
+
+
+def _unix(word: str, password: bytes) -> bool:
+    # A large module that only those need who came from elsewhere.
+    from passlib.context import CryptContext
+
+    return bool(CryptContext(schemes=list(_CRYPT)).verify(password, word))
