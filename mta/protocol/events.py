@@ -1,7 +1,7 @@
 """What an SMTP server session tells its host.
 
-Sender, Recipient, Data, Verify, StartTls and a Text that is the last one pause the session until the host
-calls `reply()`. Text that is not the last, Discarded and Closed want no reply.
+Sender, Recipient, Data, Verify, Statistic, StartTls and a Text that is the last one pause the session until
+the host calls `reply()`. Text that is not the last, Discarded and Closed want no reply.
 """
 
 from enum import Enum
@@ -79,6 +79,13 @@ class Verify(NamedTuple):
     address: Address
 
 
+class Statistic(NamedTuple):
+    """XSTAT of a trusted client: answer 250 with the number."""
+
+    name: str
+    """One of `STATISTICS` of the verb: TOTAL, CURRENT, BYTES, MAILS."""
+
+
 class StartTls(NamedTuple):
     """STARTTLS: reply READY_FOR_TLS (220), send it, switch, call `tls_started()`; or reply 454."""
 
@@ -90,6 +97,6 @@ class Closed(NamedTuple):
     reason: str
 
 
-Question: TypeAlias = Sender | Recipient | Data | Text | Verify | StartTls
+Question: TypeAlias = Sender | Recipient | Data | Text | Verify | Statistic | StartTls
 """What wants a reply (a Text only when it is the last)."""
 Event: TypeAlias = Question | Discarded | Closed | Signal

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from mta.protocol import replies, states
 from mta.protocol.address import NULL_PATH, Address, normal_literal, parse_path
-from mta.protocol.events import Data, Question, Recipient, Sender, StartTls, Verify
+from mta.protocol.events import Data, Question, Recipient, Sender, StartTls, Statistic, Verify
 from mta.protocol.parameters import (
     MAIL_PARAMETERS,
     RCPT_PARAMETERS,
@@ -246,6 +246,16 @@ def _vrfy(session: "SmtpServer", argument: bytes) -> Reply | Verify:
     return Verify(address if address.domain and not address.is_literal else _home(session, address))
 
 
+STATISTICS: Final = ("TOTAL", "CURRENT", "BYTES", "MAILS")
+
+
+def _xstat(session: "SmtpServer", argument: bytes) -> Statistic:
+    name = argument.strip().upper().decode("ascii", "replace")
+    if name not in STATISTICS:
+        raise XSTAT.wrong()
+    return Statistic(name)
+
+
 def _help(session: "SmtpServer", argument: bytes) -> Reply:
     if not argument:
         names = " ".join(verb.name for verb in VERBS.values() if is_offered(verb, session))
@@ -338,6 +348,15 @@ VRFY: Final = Verb(
     effect=_vrfy,
     idle=True,
 )
+XSTAT: Final = Verb(
+    name="XSTAT",
+    syntax="XSTAT TOTAL|CURRENT|BYTES|MAILS",
+    help="Tells connections since the start, connections now, octets and messages accepted.",
+    order=states.ANY_TIME,
+    effect=_xstat,
+    offered=lambda session: session.trusted,
+    idle=True,
+)
 HELP: Final = Verb(
     name="HELP",
     syntax="HELP [verb]",
@@ -366,7 +385,7 @@ QUIT: Final = Verb(
 
 VERBS: Final = {
     verb.name.encode("ascii"): verb
-    for verb in (EHLO, HELO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, VRFY, HELP, STARTTLS, QUIT)
+    for verb in (EHLO, HELO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, VRFY, XSTAT, HELP, STARTTLS, QUIT)
 }
 
 KEYWORDS: Final[tuple[Keyword, ...]] = (

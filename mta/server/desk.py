@@ -7,8 +7,9 @@ those of its beginning; a client is one connection's.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mta.config import Settings
 from mta.counters import Row
@@ -25,6 +26,11 @@ from mta.store import Committer, Helpers, Space, Store
 _SPARE_OCTETS: Final = 1 << 20
 _SPARE_FILES: Final = 16
 """What must be free on the disk beyond the message itself before one is taken."""
+
+
+Message = dict[str, Any]
+Ask = Callable[[Message, Callable[[Message], None]], None]
+"""Asks the supervisor; its answer comes later, with "status" 0 or else "text"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,14 @@ class Desk:
     identifiers: Identifiers
     trace: TraceWriter
     hints: HintSender
+    ask: Ask
+
+    def set_live(self, key: str, value: int, by: str, done: Callable[[str], None]) -> None:
+        """Change a setting in all processes until the next reload (durations in seconds, sizes in octets).
+
+        `by`: who wants it, as the log shows it. `done` hears "" once it is in force, or why it cannot be."""
+        request = {"request": "set", "key": key, "value": value, "by": by}
+        self.ask(request, lambda answer: done(answer["text"] if answer["status"] else ""))
 
     def has_space(self, octets: int = 0) -> bool:
         """Whether a message of this size would still fit on the disk, by what was free a moment ago."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from mta.loop import Loop
 from mta.policy import Policy, client_address
 from mta.protocol.replies import SPOKE_TOO_SOON, Reply
 from mta.server.connection import Connect, Connection, Transport
-from mta.server.desk import Client, Desk, Rules
+from mta.server.desk import Ask, Client, Desk, Message, Rules
 from mta.server.listener import Admission, Listener
 from mta.server.memory import Memory
 from mta.server.service import Guest
@@ -57,11 +57,16 @@ class Receiver:
         self._sessions: dict[Transport, Guest] = {}
         self._rules: Rules | None = None
         self._desk: Desk | None = None
+        self._ask: Ask = _ask_nobody
         self._hints = HintSender(None if hints is None else socket.socket(fileno=hints))
         self._ticks = 0
         self._stopping = False
 
     # what the supervisor says
+
+    def may_ask(self, ask: Ask) -> None:
+        """How to ask the supervisor something; told before anything else."""
+        self._ask = ask
 
     def configure(
         self,
@@ -123,6 +128,7 @@ class Receiver:
             identifiers=Identifiers(),
             trace=TraceWriter(),
             hints=self._hints,
+            ask=self._ask,
         )
         self._loop.at_end_of_turn(self._hints.flush)
         desk.helpers.run(store.clean, self._cleaned)
@@ -244,6 +250,10 @@ def _refuse(sock: socket.socket, octets: bytes) -> None:
             sock.send(octets)
         except OSError:
             return  # it has left already, and there is nothing more to say
+
+
+def _ask_nobody(_request: Message, answer: Callable[[Message], None]) -> None:
+    answer({"status": 75, "text": "there is no supervisor"})
 
 
 def _speaks(sock: socket.socket) -> bool:

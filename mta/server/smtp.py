@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mta.log import events as tell
-from mta.protocol.events import Data, Discarded, Event, Recipient, Sender, StartTls, Text, Verify
+from mta.protocol.events import Data, Discarded, Event, Recipient, Sender, StartTls, Statistic, Text, Verify
 from mta.protocol.replies import NO_TLS, READY_FOR_TLS, Reply
 from mta.protocol.smtp_server import SmtpServer
+from mta.server import xstat
 from mta.server.addressing import Addressing
 from mta.server.connection import Transport
 from mta.server.desk import Client, Desk, Rules
@@ -120,6 +121,7 @@ _ANSWERS: Final[dict[type, Callable[[SmtpHost, Any], None]]] = {
     Text: lambda host, event: host.intake.take(event),
     Discarded: lambda host, _event: host.intake.abandon(),
     Verify: lambda host, event: host.envelope.verify(event),
+    Statistic: lambda host, event: host.session.reply(xstat.answer(event, host.desk.row.grid)),
     StartTls: SmtpHost._answer_starttls,
 }
 
