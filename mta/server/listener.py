@@ -42,6 +42,7 @@ class Listener:
         self._no_room = no_room
         self._open = True
         self._full = False
+        self._paused = False
         # Inherited by every connection: replies are whole and must not wait for an acknowledgement.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
@@ -52,8 +53,18 @@ class Listener:
         self._open = False
         self._loop.unwatch(self._socket.fileno())
 
+    def pause(self) -> None:
+        """Let clients wait in the kernel's queue."""
+        self._paused = True
+        self._loop.unwatch(self._socket.fileno())
+
+    def resume(self) -> None:
+        """Take them again."""
+        self._paused = False
+        self._listen()
+
     def _listen(self) -> None:
-        if self._open:
+        if self._open and not self._paused:
             self._loop.watch(self._socket.fileno(), self._ready)
 
     def _ready(self, _events: int) -> None:
@@ -98,22 +109,22 @@ class Admission:
         places = self.limit if trusted else self.limit - self.limit // 20
         if self.current >= places:
             return TOO_MANY_CONNECTIONS
-        if not trusted and self._by_client[_household(client)] >= self.per_client:
+        if not trusted and self._by_client[household(client)] >= self.per_client:
             return TOO_MANY_CONNECTIONS
         self.current += 1
-        self._by_client[_household(client)] += 1
+        self._by_client[household(client)] += 1
         return None
 
     def leave(self, client: IPAddress) -> None:
         """One admitted connection of this client is closed."""
         self.current -= 1
-        household = _household(client)
-        self._by_client[household] -= 1
-        if not self._by_client[household]:
-            del self._by_client[household]
+        key = household(client)
+        self._by_client[key] -= 1
+        if not self._by_client[key]:
+            del self._by_client[key]
 
 
-def _household(client: IPAddress) -> int:
+def household(client: IPAddress) -> int:
     """Who counts as one client: an IPv4 address, or the 2^64 IPv6 addresses that one customer is given."""
     if isinstance(client, ipaddress.IPv4Address):
         return int(client)
