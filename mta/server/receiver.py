@@ -22,6 +22,7 @@ from mta.loop import Loop
 from mta.policy import Policy, client_address
 from mta.protocol.replies import SPOKE_TOO_SOON, Reply
 from mta.server.connection import Connect, Connection, Transport
+from mta.server.datagram import DatagramListener
 from mta.server.desk import Ask, Client, Desk, Message, Rules
 from mta.server.listener import Admission, Listener
 from mta.server.memory import Memory
@@ -53,7 +54,7 @@ class Receiver:
         self._row = row
         self._admission = Admission()
         self._memory = Memory(0)
-        self._listeners: dict[ListenerKey, Listener] = {}
+        self._listeners: dict[ListenerKey, Listener | DatagramListener] = {}
         self._sessions: dict[Transport, Guest] = {}
         self._rules: Rules | None = None
         self._desk: Desk | None = None
@@ -158,10 +159,17 @@ class Receiver:
         for key in self._listeners.keys() - wanted.keys():
             self._listeners.pop(key).close()
         for key in wanted.keys() - self._listeners.keys():
-            service = key[0]
-            if service in SERVICES and not self._stopping:
-                accepted = partial(self._accepted, service)
-                self._listeners[key] = Listener(self._loop, wanted[key], accepted, self._no_room)
+            if key[0] in SERVICES and not self._stopping:
+                self._listeners[key] = self._listener(key[0], wanted[key])
+
+    def _listener(self, service: str, sock: socket.socket) -> Listener | DatagramListener:
+        if sock.type == socket.SOCK_DGRAM:
+            return DatagramListener(self._loop, sock, self._rules_in_force, partial(self._begin, service))
+        return Listener(self._loop, sock, partial(self._accepted, service), self._no_room)
+
+    def _rules_in_force(self) -> Rules:
+        assert self._rules is not None
+        return self._rules
 
     def _no_room(self, error: OSError) -> None:
         tell.fault(self._log, "accepting connections", "resting for a second", error)
