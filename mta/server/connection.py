@@ -15,10 +15,10 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from mta.loop import GONE, READ, WRITE, Loop
-from mta.protocol.events import NEED_DATA, PAUSED, Closed, Event
+from mta.protocol.events import NEED_DATA, PAUSED, Closed
 from mta.server.tls import TlsError, TlsFilter
 
 RECEIVE_MOST: Final = 65536
@@ -31,6 +31,10 @@ _LINGER: Final = 2.0
 """Seconds a refused client has to notice: closing with input unread would destroy the reply on its way."""
 
 
+AnyEvent: TypeAlias = Any
+"""NEED_DATA, PAUSED, Closed, or an event of the protocol, which only its host understands."""
+
+
 class Session(Protocol):
     """What a connection asks of any protocol's session."""
 
@@ -38,7 +42,7 @@ class Session(Protocol):
     def wants_data(self) -> bool: ...
     def receive_data(self, data: bytes) -> None: ...
     def receive_eof(self) -> None: ...
-    def next_event(self) -> Event: ...
+    def next_event(self) -> AnyEvent: ...
     def data_to_send(self) -> bytes: ...
     def tls_started(self) -> None: ...
     def time_out(self) -> None: ...
@@ -48,7 +52,7 @@ class Session(Protocol):
 class Host(Protocol):
     """Who answers a session's events."""
 
-    def handle(self, event: Event) -> None:
+    def handle(self, event: AnyEvent) -> None:
         """One event of the session, which it may answer at once or later."""
 
     def tls_established(self, tls: TlsFilter) -> None:
