@@ -36,6 +36,11 @@ class Wire:
         """False while so much input waits for an answer that the host should stop reading."""
         return not self._deaf and len(self._input) - self._start < INPUT_BOUND
 
+    @property
+    def has_more(self) -> bool:
+        """There is more to say as soon as what was handed out is on its way, without any input."""
+        return False
+
     def receive_data(self, data: bytes) -> None:
         """Takes what the client sent. Never fails; after the end it is thrown away."""
         if not self._deaf:
@@ -77,11 +82,11 @@ class Wire:
             position = 0
         self._start = position
 
-    def _send_octets(self, octets: bytes) -> None:
-        """Whole lines."""
+    def _send_octets(self, octets: bytes, shown: bytes = b"") -> None:
+        """Whole lines. `shown`: what a transcript has instead of them."""
         self._output += octets
         if self.transcript is not None:
-            for line in octets.split(b"\r\n")[:-1]:
+            for line in (shown or octets).split(b"\r\n")[:-1]:
                 self.transcript("S", line)
 
     def _go_deaf(self) -> None:

@@ -1,0 +1,30 @@
+"""Lines of POP3 before anybody asks what they mean: how long they are, and of which octets."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mta.protocol import pop3_replies as replies
+from mta.protocol.pop3_replies import Reply
+
+COMMAND_LIMIT: Final = 510
+"""Octets of a command without its CRLF; RFC 2449 4 asks for 253."""
+
+_CONTROLS: Final = bytes(range(32)) + b"\x7f"
+
+
+def fault_of(line: bytes, limit: int) -> Reply | None:
+    """What is wrong with the octets of a command; user names and passwords may be UTF-8 (RFC 6856 2.2)."""
+    if len(line) > limit:
+        return replies.LINE_TOO_LONG
+    if len(line.translate(None, _CONTROLS)) < len(line) or not _is_utf8(line):
+        return replies.BAD_OCTETS
+    return None
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
