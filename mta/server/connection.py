@@ -40,6 +40,8 @@ class Session(Protocol):
 
     @property
     def wants_data(self) -> bool: ...
+    @property
+    def has_more(self) -> bool: ...
     def receive_data(self, data: bytes) -> None: ...
     def receive_eof(self) -> None: ...
     def next_event(self) -> AnyEvent: ...
@@ -124,9 +126,10 @@ class Connection:
         self.resume()
 
     def check_time(self, now: float) -> None:
-        """End the session when its time is over. Our own delays are not held against the client."""
+        """End the session when its time is over. Our own delays are not held against the client; that it does
+        not take what is sent is no delay of ours."""
         shaking_hands = self._tls is not None and not self._tls.established
-        if self._held or (self._paused and not shaking_hands):
+        if self._held or (self._paused and not self._unsent and not shaking_hands):
             self._grant()
         elif now < self.deadline:
             return
@@ -254,7 +257,7 @@ class Connection:
         if self._closing and not self._unsent:
             self._finish()
             return
-        if self._unsent:
+        if self._unsent or self._session.has_more:
             interest = WRITE
         elif self._deaf or self._held or not self._session.wants_data:
             interest = 0

@@ -18,6 +18,7 @@ class Echo:
     """A session that answers each line with itself; `wait` pauses it, `quit` ends it, `bug` breaks."""
 
     wants_data = True
+    has_more = False
 
     def __init__(self) -> None:
         self.input, self.output = b"", b"220 hello\r\n"
