@@ -23,7 +23,9 @@ from mta.daemon.spawn import Kind
 from mta.log.log import open_pipe
 
 LOGGER = Kind("logger", "mta.log.logger:Logger")
-RECEIVER = Kind("receiver", "mta.server.receiver:Receiver", services=frozenset({"smtp", "datagram"}))
+RECEIVER = Kind(
+    "receiver", "mta.server.receiver:Receiver", services=frozenset({"smtp", "datagram", "control"})
+)
 RELAY = Kind("relay", "mta.relay.runner:Relay")
 WORKERS = (RECEIVER, RELAY)
 

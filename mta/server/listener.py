@@ -95,9 +95,9 @@ class Admission:
 
     __slots__ = ("_by_client", "current", "limit", "per_client")
 
-    def __init__(self) -> None:
-        self.limit = 0
-        self.per_client = 0
+    def __init__(self, limit: int = 0, per_client: int = 0) -> None:
+        self.limit = limit
+        self.per_client = per_client
         self.current = 0
         self._by_client: Counter[int] = Counter()
 

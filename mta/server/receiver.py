@@ -36,6 +36,8 @@ _CLOCK: Final = 1.0
 """Seconds between looks at deadlines and at the free space."""
 _REFRESH: Final = 30
 """So many of them between looks for folders that came or went by hand."""
+_MOST_APART: Final = 50
+"""Sessions that are not counted among the others."""
 _PATIENCE: Final = 10.0
 """Seconds that clients have to take their 421 when the server stops."""
 
@@ -53,6 +55,7 @@ class Receiver:
         self._log = log
         self._row = row
         self._admission = Admission()
+        self._apart = Admission(_MOST_APART, _MOST_APART)
         self._memory = Memory(0)
         self._listeners: dict[ListenerKey, Listener | DatagramListener] = {}
         self._sessions: dict[Transport, Guest] = {}
@@ -189,7 +192,7 @@ class Receiver:
         assert self._desk is not None
         address = client_address(peer[0])
         client = Client.of(address, peer[1], name, self._rules.policy.trusts(address))
-        refusal = self._admission.admit(address, client.trusted)
+        refusal = self._admission_to(name).admit(address, client.trusted)
         if refusal is not None:
             self._row.add(REFUSED[name])
             tell.refused(self._log, name, client.peer, refusal.text)
@@ -207,7 +210,10 @@ class Receiver:
         assert host.connection is not None
         del self._sessions[host.connection]
         self._row.sub(CONNECTIONS_CURRENT[host.client.service])
-        self._admission.leave(host.client.address)
+        self._admission_to(host.client.service).leave(host.client.address)
+
+    def _admission_to(self, service: str) -> Admission:
+        return self._apart if SERVICES[service].apart else self._admission
 
     # time
 

@@ -51,3 +51,5 @@ class Service:
     """Under TLS from the first octet."""
     greets: bool = True
     """A client that speaks before it is greeted is refused (RFC 5321 4.3.1)."""
+    apart: bool = False
+    """Not counted in the limits of connections: whoever raises them must get in when they are reached."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from mta.server.control import CONTROL
 from mta.server.datagram import DATAGRAM
 from mta.server.service import Service
 from mta.server.smtp import SMTP
 
-SERVICES: Final[Mapping[str, Service]] = {"smtp": SMTP, "datagram": DATAGRAM}
+SERVICES: Final[Mapping[str, Service]] = {"smtp": SMTP, "datagram": DATAGRAM, "control": CONTROL}
