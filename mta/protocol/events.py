@@ -1,7 +1,8 @@
 """What an SMTP server session tells its host.
 
 Sender, Recipient, Data, Verify, Statistic, StartTls and a Text that is the last one pause the session until
-the host calls `reply()`. Text that is not the last, Discarded and Closed want no reply.
+the host calls `reply()`; so do the questions of a login, but for NeedVerifier, to which it says
+`verify_by()`. Text that is not the last, Discarded and Closed want no reply.
 """
 
 from enum import Enum
@@ -9,6 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from mta.protocol.address import Address
 from mta.protocol.replies import Reply
+from mta.protocol.sasl import Disproved, NeedVerifier, Password, Proven
 
 
 class Signal(Enum):
@@ -97,6 +99,8 @@ class Closed(NamedTuple):
     reason: str
 
 
-Question: TypeAlias = Sender | Recipient | Data | Text | Verify | Statistic | StartTls
+LoginQuestion: TypeAlias = Password | NeedVerifier | Proven | Disproved
+"""AUTH: may this user log in? Accept with 235; 535 counts as a failure, 454 does not."""
+Question: TypeAlias = Sender | Recipient | Data | Text | Verify | Statistic | StartTls | LoginQuestion
 """What wants a reply (a Text only when it is the last)."""
 Event: TypeAlias = Question | Discarded | Closed | Signal

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from mta.protocol.address import parse_path
 from mta.protocol.replies import Refusal, Reply
 
 if TYPE_CHECKING:
@@ -83,8 +84,15 @@ ORCPT: Final = Parameter(
     ),
 )
 
+# Who has sent it, in the eyes of the client (RFC 4954 5).
+AUTH: Final = Parameter(
+    name=b"AUTH", syntax="AUTH=<> or AUTH=address as xtext", value=re.compile(rb"<>|%b{1,500}" % _XTEXT)
+)
+
 MAIL_PARAMETERS: Final = (SIZE, BODY, SMTPUTF8, RET, ENVID)
 RCPT_PARAMETERS: Final = (NOTIFY, ORCPT)
+AUTH_PARAMETERS: Final = (AUTH,)
+"""Of MAIL, where AUTH is offered; its keyword is that of the verb."""
 
 
 def by_name(parameters: tuple[Parameter, ...]) -> Mapping[bytes, Parameter]:
@@ -129,3 +137,17 @@ def orcpt_of(value: bytes) -> str:
     if len(text) > _ORCPT_LIMIT:
         raise wrong
     return text
+
+
+def check_auth(value: bytes) -> None:
+    """The value of AUTH must be an address. It is believed of nobody, and so goes no further (RFC 4954 5).
+
+    Raises Refusal."""
+    path = b"<%b>" % _xtext_decoded(value) if value != b"<>" else value
+    parsed = parse_path(path)
+    if parsed is None or parsed[1]:
+        raise Refusal(Reply(501, "5.5.4", f"syntax: {AUTH.syntax}"))
+
+
+def _xtext_decoded(value: bytes) -> bytes:
+    return re.sub(rb"\+([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode("ascii")), value)

@@ -32,7 +32,6 @@ from mta.protocol.body import SWALLOW, ChunkedText, DottedText
 from mta.protocol.events import (
     NEED_DATA,
     PAUSED,
-    Closed,
     Data,
     Discarded,
     Event,
@@ -44,7 +43,11 @@ from mta.protocol.events import (
 )
 from mta.protocol.lines import LINE_BOUND, begins_tls, fault_of, is_clean, is_foreign
 from mta.protocol.replies import Refusal, Reply
+from mta.protocol.scram import Verifier
+from mta.protocol.smtp_auth import Authentication
+from mta.protocol.smtp_session import ERROR_WEIGHT, SmtpSession
 from mta.protocol.states import (
+    AUTH_ANSWERING,
     CHUNK_RECEIVING,
     CHUNK_SKIPPING,
     CHUNKED,
@@ -57,86 +60,51 @@ from mta.protocol.states import (
     State,
 )
 from mta.protocol.terms import Terms
-from mta.protocol.verbs import BDAT, DATA, VERBS, Verb, chunk_of, is_offered
-from mta.protocol.wire import Wire
+from mta.protocol.verbs import AUTH, BDAT, DATA, VERBS, Verb, chunk_of, is_offered
 
 __all__ = ["SmtpServer", "Terms"]
 
 HOLD: Final = 65536
 """Octets of a text kept before they are handed out in pieces."""
-ERROR_WEIGHT: Final = 5
-"""A refused command (5xx) counts as much as so many idle ones."""
 
 UNFRAMED: Final = (b"DATA", b"BDAT")
 """What follows these is text, even when the line is spoiled."""
 
 
-class SmtpServer(Wire):
+class SmtpServer(SmtpSession):
     """One session. Per turn the host calls `receive_data`, then `next_event` until NEED_DATA, PAUSED or
     Closed, answering with `reply`, and sends `data_to_send`."""
 
     __slots__ = (
-        "_after",
-        "_asked",
-        "_chunk",
-        "_closed",
-        "_farewell",
-        "_last",
-        "_line",
-        "_strikes",
-        "_text",
-        "_verb",
-        "_verdict",
-        "extended",
-        "helo",
-        "hold",
-        "recipients",
-        "rejected",
-        "smtputf8",
-        "state",
-        "terms",
-        "tls",
-        "trusted",
-    )
+        "_after", "_chunk", "_last", "_verb", "_verdict", "extended", "helo", "hold", "login", "tls",
+        "trusted", "user",
+    )  # fmt: skip
 
-    terms: Terms
-    state: State
     helo: bytes
     """The name the client gave, b"" before; harmless in a Received line."""
     extended: bool
     """It was given by EHLO."""
     tls: bool
     trusted: bool
-    recipients: int
-    """Accepted in this transaction."""
-    smtputf8: bool
-    """This transaction may hold addresses that are not ASCII."""
+    """A client of `relay.from`, or logged in."""
+    user: str
+    """Who has logged in, as the client calls itself; empty before."""
+    login: Authentication | None
     hold: int
     """Octets of a text kept before they are handed out; the host may lower it when memory is short."""
-    rejected: Callable[[bytes, Reply], None] | None
-    """Told each command that is answered with 4xx or 5xx (`.` for a text), and the reply."""
 
     def __init__(self, terms: Terms, *, tls: bool = False) -> None:
         """`tls`: the session begins inside TLS (RFC 8314)."""
-        super().__init__()
-        self.terms = terms
-        self.state = START
+        super().__init__(terms)
         self.helo = b""
         self.extended = False
         self.tls = tls
         self.trusted = terms.trusted
-        self.recipients = 0
-        self.smtputf8 = False
+        self.user = ""
+        self.login = None
         self.hold = HOLD
-        self.rejected = None
-        self._line = b""
-        """The command being served, and its verb."""
         self._verb = DATA
-        self._asked: Question | None = None
-        """The event the host has not answered yet."""
-        self._strikes = 0
-        self._text: ChunkedText | None = None
-        """The message under way."""
+        """Of the command being served."""
         self._chunk = 0
         """Octets of the chunk that are still to come."""
         self._last = False
@@ -144,18 +112,16 @@ class SmtpServer(Wire):
         self._after = START
         """Where a chunk that is being skipped leads, and the reply due then."""
         self._verdict: Reply | None = None
-        self._farewell: tuple[Reply, str] | None = None
-        """How to close once the host has answered."""
-        self._closed: Closed | None = None
 
     # --- the host's side
 
     @property
     def protocol(self) -> str:
-        """The `with` word of Received: SMTP, ESMTP, ESMTPS, UTF8SMTP, UTF8SMTPS (RFC 3848, RFC 6531 4.3)."""
+        """The `with` word of Received: SMTP, ESMTP, ESMTPS, ESMTPSA, UTF8SMTP ... (RFC 3848, 6531 4.3)."""
         if not self.extended:
             return "SMTP"
-        return ("UTF8SMTP" if self.smtputf8 else "ESMTP") + ("S" if self.tls else "")
+        word = "UTF8SMTP" if self.smtputf8 else "ESMTP"
+        return word + ("S" if self.tls else "") + ("A" if self.user else "")
 
     def open(self) -> None:
         """Greets with 220."""
@@ -184,14 +150,21 @@ class SmtpServer(Wire):
             raise RuntimeError("the session has not asked anything")
         if type(asked) is Text:
             self._settle_text(reply)
+        elif self._verb is AUTH:
+            self._go_on(self._login.settle(reply))
         elif reply.code >= 400:
             self._refuse(reply)
         elif type(asked) is Data:
             self._begin_text(asked, reply)
         else:
             self._accept(asked, reply)
-        if self._farewell is not None:
-            self._close(*self._farewell)
+        self._leave_if_told()
+
+    def verify_by(self, verifier: Verifier) -> None:
+        """Answers NeedVerifier."""
+        self._asked = None
+        self._go_on(self._login.verify_by(verifier))
+        self._leave_if_told()
 
     def discard(self, reply: Reply) -> None:
         """After a Text that is not the last: the host cannot keep the message (no space, say). The rest is
@@ -207,16 +180,10 @@ class SmtpServer(Wire):
         self.helo = b""
         self.extended = False
         self.tls = True
+        self.trusted = self.terms.trusted
+        self.user = ""
+        self.login = None
         self._enter(START)
-
-    def time_out(self) -> None:
-        """The client was silent too long: 421 and Closed; while paused, the answer of the host goes first."""
-        self._end(replies.TIMED_OUT, "timeout")
-
-    def shut_down(self) -> None:
-        """The server stops: 421 and Closed; while paused, the answer of the host goes first, so that a
-        message being made durable gets its 250."""
-        self._end(replies.SHUTTING_DOWN, "shutdown")
 
     # --- commands
 
@@ -274,6 +241,8 @@ class SmtpServer(Wire):
         except Refusal as refusal:
             self._refuse(refusal.reply)
             return None
+        if verb is AUTH:
+            return self._go_on(outcome)
         if isinstance(outcome, Reply):
             return self._settle(after, outcome)
         return self._ask(outcome)
@@ -319,8 +288,40 @@ class SmtpServer(Wire):
             self._refuse_chunk(reply)
         elif verb is DATA and self._input:
             self._cut_off(self._marked(replies.OUT_OF_STEP), "input behind a refused DATA")
+        elif reply.code == 421:
+            self._cut_off(reply, "refused")
         else:
             self._answer(reply)
+
+    # --- logging in
+
+    def _read_answer(self) -> Event | None:
+        line = self._take_line(LINE_BOUND)
+        if line is None:
+            return self._await_line()
+        self._line = b"AUTH"  # and not what it says
+        if self.transcript is not None:
+            self.transcript("C", b"***")
+        return self._go_on(self._login.answer(line))
+
+    def _go_on(self, outcome: Reply | Question) -> Event | None:
+        """What `smtp_auth` makes of AUTH, an answer or a verdict: a reply, or a question to the host."""
+        if not isinstance(outcome, Reply):
+            self._asked = outcome
+            return outcome
+        self._enter(AUTH_ANSWERING if outcome.code == 334 else INIT)
+        if outcome.code >= 400:
+            self._refuse(outcome)
+            return None
+        if outcome.code == 235:
+            self.user, self.trusted = self._login.user, True
+        self._send_octets(outcome.octets, b"334 ***\r\n" if outcome.code == 334 else b"")
+        return None
+
+    @property
+    def _login(self) -> Authentication:
+        assert self.login is not None
+        return self.login
 
     # --- text
 
@@ -430,57 +431,6 @@ class SmtpServer(Wire):
         self._chunk -= len(octets)
         return octets
 
-    # --- what all of them use
-
-    def _enter(self, state: State) -> None:
-        """The one place where a transaction ends: INIT and START know nothing of it."""
-        self.state = state
-        if state is INIT or state is START:
-            self.recipients = 0
-            self.smtputf8 = False
-            self._text = None
-
-    def _marked(self, reply: Reply) -> Reply:
-        """A reject of mail, by which its client can ask and its operator can look."""
-        return reply.with_id(self.terms.session_id)
-
-    def _answer(self, reply: Reply) -> None:
-        """Sends a refusal and counts it."""
-        if reply.code >= 500:
-            self._strikes += ERROR_WEIGHT
-        if self.rejected is not None:
-            self.rejected(self._line, reply)
-        self._send(reply)
-
-    def _cut_off(self, reply: Reply, reason: str) -> None:
-        """The last refusal: nothing sensible can follow."""
-        self._answer(reply)
-        self._close(None, reason)
-
-    def _send(self, reply: Reply) -> None:
-        self._send_octets(reply.octets)
-
-    def _end(self, reply: Reply, reason: str) -> None:
-        if self._asked is not None:
-            self._farewell = (reply, reason)
-        else:
-            self._close(None if self.state is TLS_STARTING else reply, reason)
-
-    def _close(self, reply: Reply | None, reason: str) -> None:
-        """The last reply, if any. What is still in the buffer is thrown away."""
-        if self.state is CLOSED:
-            return
-        if reply is not None:
-            self._send(reply)
-        self._enter(INIT)
-        self.state = CLOSED
-        self._closed = Closed(reason)
-        self._asked = None
-        self._go_deaf()
-
-    def _ended(self) -> Event | None:
-        return self._closed
-
     def _wait(self) -> Event:
         """The handshake is the host's business; a client that leaves in it is ours."""
         return NEED_DATA if self._eof else PAUSED
@@ -491,6 +441,7 @@ _READERS: Final[Mapping[State, Callable[[SmtpServer], Event | None]]] = {
     DATA_RECEIVING: SmtpServer._read_text,
     CHUNK_RECEIVING: SmtpServer._read_chunk,
     CHUNK_SKIPPING: SmtpServer._skip_chunk,
+    AUTH_ANSWERING: SmtpServer._read_answer,
     TLS_STARTING: SmtpServer._wait,
     CLOSED: SmtpServer._ended,
 }

@@ -1,6 +1,23 @@
 """The terms of an SMTP session: all that it knows of its surroundings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LoginTerms:
+    """What a session is told about logging in."""
+
+    required: bool
+    """Before any message (RFC 6409 4.3)."""
+    in_clear: bool
+    """Without TLS too: the client is on loopback."""
+    scram: bool
+    """SCRAM is offered: there are verifiers."""
+    binding: bytes
+    """The hash of our certificate, to bind SCRAM to TLS (tls-server-end-point, RFC 5929 4); b"" for none."""
+    nonce: Callable[[], str]
+    """Printable ASCII without a comma, another one each time and not to be guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +47,5 @@ class Terms:
     """ASCII; ends every reject."""
     datagrams: bool = False
     """Lines come one by one, each in a datagram: nothing that needs a stream is offered."""
+    login: LoginTerms | None = None
+    """None: nobody can log in here."""

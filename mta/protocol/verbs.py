@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from mta.protocol import replies, states
+from mta.protocol import replies, smtp_auth, states
 from mta.protocol.address import NULL_PATH, Address, normal_literal, parse_path
 from mta.protocol.events import Data, Question, Recipient, Sender, StartTls, Statistic, Verify
 from mta.protocol.parameters import (
+    AUTH_PARAMETERS,
     MAIL_PARAMETERS,
     RCPT_PARAMETERS,
     Keyword,
     Parameter,
     by_name,
+    check_auth,
     notify_of,
     orcpt_of,
     parse_parameters,
@@ -107,6 +109,7 @@ def _helo(session: "SmtpServer", argument: bytes) -> Reply:
 
 
 _mail_parameters = by_name(MAIL_PARAMETERS)
+_mail_parameters_with_auth = by_name(MAIL_PARAMETERS + AUTH_PARAMETERS)
 _rcpt_parameters = by_name(RCPT_PARAMETERS)
 
 
@@ -126,17 +129,24 @@ def _values(session: "SmtpServer", rest: bytes, known: Mapping[bytes, Parameter]
 
 
 def _mail(session: "SmtpServer", argument: bytes) -> Sender:
+    smtp_auth.require_login(session)
     if argument[:5].upper() != b"FROM:":
         raise MAIL.wrong()
     path, rest = _path_of(MAIL, session, argument, 5)
-    values = _values(session, rest, _mail_parameters)
+    values = _values(session, rest, _known_to(session))
     utf8 = b"SMTPUTF8" in values
     if not (utf8 or argument.isascii()):
         raise Refusal(replies.NON_ASCII)
+    if b"AUTH" in values:
+        check_auth(values[b"AUTH"])
     if not path.domain and path != NULL_PATH:
         raise MAIL.wrong("5.1.7")
     sender = Sender(path, _size(session, values.get(b"SIZE")), _body(values.get(b"BODY", b"7BIT")), utf8)
     return sender if _REPORTING.isdisjoint(values) else _reporting(sender, values)
+
+
+def _known_to(session: "SmtpServer") -> Mapping[bytes, Parameter]:
+    return _mail_parameters if session.terms.login is None else _mail_parameters_with_auth
 
 
 _REPORTING: Final = frozenset((b"RET", b"ENVID"))
@@ -375,6 +385,15 @@ STARTTLS: Final = Verb(
     keyword=lambda session: "STARTTLS" if session.terms.starttls and not session.tls else "",
     offered=lambda session: session.terms.starttls,
 )
+AUTH: Final = Verb(
+    name="AUTH",
+    syntax=smtp_auth.SYNTAX,
+    help="Logs in; * cancels.",
+    order=states.IDENTIFYING,
+    effect=smtp_auth.begin,
+    keyword=smtp_auth.keyword,
+    offered=lambda session: session.terms.login is not None,
+)
 QUIT: Final = Verb(
     name="QUIT",
     syntax="QUIT",
@@ -385,7 +404,7 @@ QUIT: Final = Verb(
 
 VERBS: Final = {
     verb.name.encode("ascii"): verb
-    for verb in (EHLO, HELO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, VRFY, XSTAT, HELP, STARTTLS, QUIT)
+    for verb in (EHLO, HELO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, VRFY, XSTAT, HELP, STARTTLS, AUTH, QUIT)
 }
 
 KEYWORDS: Final[tuple[Keyword, ...]] = (
