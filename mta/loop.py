@@ -60,6 +60,8 @@ class Loop:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.turns = 0
+        self.longest = 0.0
+        """Seconds of the longest turn, waiting apart, since somebody set this to zero."""
         self._poll = select.poll()
         self._watched: dict[int, Handler] = {}
         self._many = select.epoll()
@@ -139,12 +141,17 @@ class Loop:
 
     def turn(self, milliseconds: float | None = 0) -> None:
         """Wait at most so long (None: for ever) and serve what is ready."""
-        _serve(self._watched, self._poll.poll(milliseconds))
+        ready = self._poll.poll(milliseconds)
+        woke = self.clock()
+        _serve(self._watched, ready)
         if self._timers:
             self._run_timers()
         for action in self._end_of_turn:
             action()
         self.turns += 1
+        took = self.clock() - woke
+        if took > self.longest:
+            self.longest = took
 
     def close(self) -> None:
         """Give the loop's own descriptors back."""

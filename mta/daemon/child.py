@@ -29,7 +29,8 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from mta.channel import Channel, ChannelError
 from mta.config.snapshot import Snapshot
-from mta.counters import TURNS, Counters, Row
+from mta.counters import Counters
+from mta.daemon import heartbeat
 from mta.daemon.errors import NOT_PERMITTED, SOFTWARE
 from mta.log import events
 from mta.log.log import Log
@@ -43,9 +44,6 @@ Message = dict[str, Any]
 Reply = Callable[[Message], None]
 Later = Callable[[Reply], None]
 """An answer that takes time: called with the reply, which is to be called once, now or later."""
-
-_HEARTBEAT = 1.0
-"""Seconds: the loop turns at least so often, which the supervisor sees in the turn counter."""
 
 _PR_SET_NO_NEW_PRIVS = 38  # prctl(2)
 
@@ -196,16 +194,6 @@ def _context(pair: Mapping[str, str] | None) -> ssl.SSLContext | None:
     return server_context(pair["certificate"].encode(), pair["key"].encode())
 
 
-def _heartbeat(loop: Loop, row: Row) -> None:
-    """Turn at least once a second and count the turns: a counter that stands still is a loop that hangs."""
-
-    def beat() -> None:
-        loop.call_later(_HEARTBEAT, beat)
-
-    beat()
-    loop.at_end_of_turn(lambda: row.add(TURNS))
-
-
 def _give_up_rights(user: tuple[int, int] | None) -> None:
     """Never gain rights again, and make sure that those of root are gone where they should be.
 
@@ -256,7 +244,7 @@ def run(orders: Orders) -> None:
     row = Counters.attach(orders.descriptors["counters"]).row(orders.name)
     log = Log(orders.descriptors["log"], orders.name, row)
     _die_of_mistakes(loop, log)
-    _heartbeat(loop, row)
+    heartbeat.start(loop, row)
     loop.at_end_of_turn(log.flush)
     module, _, factory = orders.factory.partition(":")
     make = cast(Factory, getattr(import_module(module), factory))

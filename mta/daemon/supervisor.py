@@ -23,6 +23,7 @@ from mta.config import shown
 from mta.config.declare import RESTART
 from mta.config.watch import Watcher
 from mta.counters import TURNS
+from mta.daemon import heartbeat
 from mta.daemon.certificates import Pair, describe
 from mta.daemon.children import Child, End
 from mta.daemon.errors import CONFIGURATION, NOT_PERMITTED, REFUSED, TEMPORARY, USAGE, CannotStart
@@ -62,7 +63,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until told to end. Raises CannotStart when the server could not begin."""
-        self._loop.at_end_of_turn(lambda: self._row.add(TURNS))
+        heartbeat.start(self._loop, self._row)
         self._loop.at_end_of_turn(self._log.flush)
         self._handle_signals()
         self._open_doors()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from mta.counters import DEFERRALS, DELIVERIES, FAILURES, Row
+from mta.counters import DEFERRALS, DELIVERIES, FAILURES, MESSAGES_SENT, OCTETS_SENT, Row
 from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop
@@ -318,6 +318,9 @@ class Ledger:
 
     def _tell(self, parcel: Parcel, outcomes: Sequence[Outcome], trip: Trip, now: float) -> None:
         queued = now - parcel.letter.envelope.arrived
+        if any(type(outcome) is Delivered for outcome in outcomes):
+            self._row.add(MESSAGES_SENT["relay"])
+            self._row.add(OCTETS_SENT["relay"], parcel.letter.length)
         for recipient, outcome in zip(parcel.recipients, outcomes, strict=True):
             self._row.add(_COUNTERS[type(outcome)])
             _tell_one(self._log, parcel.id, recipient, outcome, trip, queued)

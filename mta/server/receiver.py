@@ -28,6 +28,7 @@ from mta.server.listener import Admission, Listener
 from mta.server.memory import Memory
 from mta.server.service import Guest
 from mta.server.services import SERVICES
+from mta.server.tally import CommitTally
 from mta.server.trace import TraceWriter
 from mta.store import Committer, Helpers, Recovery, Space, Store, Unfinished
 
@@ -57,6 +58,7 @@ class Receiver:
         self._admission = Admission()
         self._apart = Admission(_MOST_APART, _MOST_APART)
         self._memory = Memory(0)
+        self._commits = CommitTally(loop, row)
         self._listeners: dict[ListenerKey, Listener | DatagramListener] = {}
         self._sessions: dict[Transport, Guest] = {}
         self._rules: Rules | None = None
@@ -117,7 +119,14 @@ class Receiver:
 
     def _open(self, settings: Settings) -> Desk:
         maildir, host = settings.application.maildir, settings.hostname
-        committer = Committer(self._loop, maildir.path, host=host, sync=maildir.sync, report=self._unfinished)
+        committer = Committer(
+            self._loop,
+            maildir.path,
+            host=host,
+            sync=maildir.sync,
+            report=self._unfinished,
+            committed=self._commits.committed,
+        )
         store = Store(maildir.path, host=host, sync=maildir.sync, commits=False)
         self._tell_recovery(committer.recovery)
         desk = Desk(
@@ -220,6 +229,7 @@ class Receiver:
     def _tick(self) -> None:
         if self._desk is None:
             return  # it has ended in this very turn
+        self._commits.tick(self._desk.committer.waiting)
         now = self._loop.clock()
         for connection in [each for each in self._sessions if each.deadline <= now]:
             connection.check_time(now)

@@ -44,15 +44,20 @@ class Committer:
         host: str,
         sync: str,
         report: Callable[[Sequence[Unfinished]], None],
+        committed: Callable[[int, float], None] = lambda _messages, _seconds: None,
     ) -> None:
         """Start it and wait until it has recovered the tree; OSError when the tree cannot be used.
 
-        `report` hears of accepted messages that wait in .commit and why."""
+        `report` hears of accepted messages that wait in .commit and why; `committed` of each batch, of how
+        many messages it was, and the seconds since the first of them was handed over."""
         self._loop = loop
         self._report = report
+        self._committed = committed
         self._ready: list[Delivery] = []
         self._asked: deque[tuple[Delivery, Done]] = deque()
         """What the process has not answered yet, in order."""
+        self._handed_over: deque[tuple[float, int]] = deque()
+        """When it was handed that, and how many deliveries at a time."""
         self._unsent = bytearray()
         self._received = bytearray()
         self._socket, self._process = _start(root, host, sync)
@@ -70,6 +75,11 @@ class Committer:
         """Commit it with the next batch; `done(delivery)` is called in a later turn, outcome set."""
         self._ready.append(delivery)
         self._asked.append((delivery, done))
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that are not durable yet."""
+        return len(self._asked)
 
     def close(self) -> None:
         """Finish all that was submitted, and tell it. Blocks."""
@@ -90,6 +100,7 @@ class Committer:
         """At the end of each turn: all that became ready in it is one frame."""
         if self._ready:
             deliveries, self._ready = self._ready, []
+            self._handed_over.append((self._loop.clock(), len(deliveries)))
             self._unsent += frame([pack_delivery(delivery) for delivery in deliveries])
             for delivery in deliveries:
                 delivery.take()
@@ -126,10 +137,18 @@ class Committer:
         return bool(piece)
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
+        self._committed(len(outcomes), self._loop.clock() - self._begin_of(len(outcomes)))
         for outcome in outcomes:
             delivery, done = self._asked.popleft()
             delivery.outcome = outcome
             done(delivery)
+
+    def _begin_of(self, batch: int) -> float:
+        """When the first of the oldest so many deliveries was handed over. A batch is whole frames."""
+        since = self._handed_over[0][0]
+        while batch > 0:
+            batch -= self._handed_over.popleft()[1]
+        return since
 
     def _first_word(self) -> Recovery:
         """What the process says when the tree is ready. Raises OSError for what is wrong with the tree."""
