@@ -4,6 +4,7 @@ from mta.store.committer import Committer, CommitterDied
 from mta.store.delivery import Delivery, Failed, Outcome, Reason, Stored, Text, failure
 from mta.store.envelope import Domain, Envelope, Mailbox, Recipient, Way
 from mta.store.letter import BrokenLetter
+from mta.store.maildrop import InUse, MailDrop, OpenMessage
 from mta.store.queue import Queue
 from mta.store.reading import OpenLetter
 from mta.store.records import Recovery, Unfinished
@@ -21,8 +22,11 @@ __all__ = [
     "Envelope",
     "Failed",
     "Helpers",
+    "InUse",
+    "MailDrop",
     "Mailbox",
     "OpenLetter",
+    "OpenMessage",
     "Outcome",
     "Queue",
     "Reason",

@@ -20,6 +20,8 @@ from mta.store.clean import Cleaning
 from mta.store.commit import GroupCommit
 from mta.store.delivery import Delivery, Stored, Text, failure
 from mta.store.folders import Folders
+from mta.store.maildrop import MailDrop, open_maildrop
+from mta.store.maildrop_sizes import WireSizes
 from mta.store.once import Once
 from mta.store.queue import Queue
 from mta.store.records import Records, Recovery, Unfinished
@@ -64,6 +66,7 @@ class Store:
         self._group = GroupCommit(self._folders, self._writing, syncing)
         self._records = Records(self._system, self._folders, self._writing, syncing)
         self._once = Once(self._folders, self._writing, syncing, self._group)
+        self._wire_sizes = WireSizes(self._system)
         self.queue = Queue(self._system, self._folders, syncing, writer)
         """The letters below .OTHER_SERVERS, for the relay and `mta queue`."""
 
@@ -177,6 +180,12 @@ class Store:
     def abort(self, delivery: Delivery) -> None:
         """Remove what was written of a message that will not be committed. OSError when some of it stays."""
         self._writing.remove(delivery)
+
+    # mail drops
+
+    def open_maildrop(self, folder: str) -> MailDrop:
+        """The mailbox in this folder, for one reader alone. Raises maildrop.InUse; OSError."""
+        return open_maildrop(self._system, self._folders.root, folder, self._wire_sizes)
 
     def close(self) -> None:
         """Give the descriptors back that are kept for speed; nothing may be under way."""

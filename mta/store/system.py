@@ -51,6 +51,7 @@ class System:
     writev = staticmethod(os.writev)
     pwrite = staticmethod(os.pwrite)
     pread = staticmethod(os.pread)
+    lseek = staticmethod(os.lseek)
     ftruncate = staticmethod(os.ftruncate)
     fsync = staticmethod(os.fsync)
     link = staticmethod(os.link)
@@ -75,7 +76,10 @@ class System:
         """Move a file, both names relative to directory descriptors. Never overwrites: FileExistsError."""
         if _renameat2 is None:
             _link_and_unlink(name, directory, new_name, new_directory)
-        elif _renameat2(directory, name.encode(), new_directory, new_name.encode(), _RENAME_NOREPLACE) != 0:
+        elif (
+            _renameat2(directory, os.fsencode(name), new_directory, os.fsencode(new_name), _RENAME_NOREPLACE)
+            != 0
+        ):
             number = ctypes.get_errno()
             if number not in _NO_RENAMEAT2:
                 raise OSError(number, os.strerror(number), name, None, new_name)
