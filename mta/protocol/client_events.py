@@ -129,7 +129,7 @@ class WantText(NamedTuple):
 
 class Decided(NamedTuple):
     """The mail's fate, one for each recipient in order; `text()` is not wanted any more. Ready follows, or
-    Closed."""
+    what becomes of the mail that was given early, or Closed."""
 
     fates: tuple[Fate, ...]
 

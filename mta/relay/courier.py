@@ -2,7 +2,8 @@
 
     route      the hosts to try
     connect    to the first that answers; TLS as good as it comes
-    carry      one letter after the other; when its own are used up, it asks for more
+    carry      one letter after the other, the commands of the next in the segment of the text before, where
+               the host allows that; when its own are used up, it asks for more
     part       QUIT
 
 What is one letter's fault is told of that letter. What is the connection's goes to the next host, and when
@@ -27,6 +28,7 @@ from mta.protocol.client_events import (
     Decided,
     Failed,
     Fate,
+    Fault,
     Ready,
     Refused,
     Stage,
@@ -36,6 +38,7 @@ from mta.protocol.smtp_client import ClientTerms, SmtpClient
 from mta.relay.clock import SteadyClock
 from mta.relay.connection import Cause, Connection, Unreached
 from mta.relay.contexts import Contexts, Manner
+from mta.relay.conversion.sevenbit import Unconvertible
 from mta.relay.letters import Letter
 from mta.relay.outcome import (
     Delivered,
@@ -142,6 +145,8 @@ class Courier:
         self._ready = False
         self._is_asking = False
         self._current: Parcel | None = None
+        self._next: Parcel | None = None
+        """Given to the session behind the text of the current one."""
         self._awaited: Callable[[], None] | None = None
         self._cause: Cause = None
         self._carried = 0
@@ -281,6 +286,9 @@ class Courier:
         assert connection is not None
         assert hop is not None
         self._connection, self._ready, self._awaited = None, False, None
+        if self._current is not None:  # it has no fate: it was given early, and not begun
+            self._parcels.appendleft(self._current)
+            self._current = None
         worse = self._desk.contexts.next_worse(hop, self._manner, connection, cause)
         if cause is None or self._carried or self._stopping:
             self._part(cause)
@@ -299,15 +307,19 @@ class Courier:
         assert connection is not None
         self._replenish()
         if self._parcels and not self._stopping:
-            self._current = parcel = self._parcels.popleft()
-            self._sending = self._desk.loop.clock()
             self._ready = False
-            connection.session.send(parcel.mail())
+            self._sending = self._desk.loop.clock()
+            self._current = self._hand_over(connection)
             connection.resume()
         elif not self._loading or self._stopping:
             self._ready = False
             connection.session.quit()
             connection.resume()
+
+    def _hand_over(self, connection: Connection) -> Parcel:
+        parcel = self._parcels.popleft()
+        connection.session.send(parcel.mail())
+        return parcel
 
     def _give_text(self) -> None:
         assert self._current is not None
@@ -326,22 +338,36 @@ class Courier:
         else:
             self._say(connection, piece, last)
 
-    @staticmethod
-    def _say(connection: Connection, piece: bytes, last: bool) -> None:
+    def _say(self, connection: Connection, piece: bytes, last: bool) -> None:
         connection.session.text(piece, last=last)
+        if last and self._carried and connection.session.takes_next:
+            self._give_early(connection)
         connection.resume()
+
+    def _give_early(self, connection: Connection) -> None:
+        """The next letter. Not before one was taken: until then this may be the wrong host for them all."""
+        self._replenish()
+        if self._parcels and not self._stopping:
+            self._next = self._hand_over(connection)
 
     def _settle(self, fates: Sequence[Fate]) -> None:
         """The letter's fate is known."""
-        parcel, self._current = self._current, None
+        parcel, self._current, self._next = self._current, self._next, None
         assert parcel is not None
         self._awaited = None
+        self._judge(parcel, fates)
+        self._sending = self._desk.loop.clock()
+
+    def _judge(self, parcel: Parcel, fates: Sequence[Fate]) -> None:
         if self._hops and not self._carried and all(map(another_host_may_help, fates)):
             parcel.rewind()
             self._parcels.appendleft(parcel)
             return
         if all(map(_is_given_up_by_us, fates)):
             self._give_back(parcel)
+            return
+        if any(map(_wants_seven_bits, fates)):
+            self._convert(parcel)
             return
         outcomes = [judge(fate) for fate in fates]
         now = self._desk.clock()
@@ -351,6 +377,24 @@ class Courier:
             self._carried += 1
             self._desk.schedule.succeeded(self.domain, now)
         self._record(parcel, outcomes, self._trip())
+
+    def _convert(self, parcel: Parcel) -> None:
+        """Nothing of it was said yet; it goes again as a text that this host can take (RFC 6152 3)."""
+        self._loading += 1
+        parcel.convert(self._desk.helpers, partial(self._converted, parcel))
+
+    def _converted(self, parcel: Parcel, trouble: Unconvertible | OSError | None) -> None:
+        self._loading -= 1
+        if trouble is not None:
+            self._record(parcel, [_unsuited(trouble)] * len(parcel.recipients), self._trip())
+        elif self._over:
+            self._give_back(parcel)
+        else:
+            self._parcels.appendleft(parcel)
+        if self._over:
+            self._leave()
+        elif self._ready:
+            self._proceed()
 
     def _record(self, parcel: Parcel, outcomes: Sequence[Outcome], trip: Trip) -> None:
         parcel.close()
@@ -432,6 +476,17 @@ class Courier:
 def _is_given_up_by_us(fate: Fate) -> bool:
     """The relay stopped before they could have taken it: it was no attempt."""
     return isinstance(fate, Failed) and fate.detail == _STOPPED and not fate.ambiguous
+
+
+def _wants_seven_bits(fate: Fate) -> bool:
+    return isinstance(fate, Failed) and fate.fault is Fault.NO_8BITMIME
+
+
+def _unsuited(trouble: Unconvertible | OSError) -> TryLater | Never:
+    """What becomes of a letter that could not be converted."""
+    if isinstance(trouble, OSError):
+        return TryLater(Reason.LOCAL_FAULT, detail=str(trouble))
+    return Never("5.6.3", Reason.CANNOT_CARRY, detail=f"8BITMIME is not offered, and {trouble}")
 
 
 def _is_of_host(cause: Cause) -> bool:

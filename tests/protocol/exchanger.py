@@ -178,6 +178,8 @@ class Connection:
     """All that the client sent."""
     decided: list[tuple[Fate, ...]] = field(default_factory=list)
     ready: list[Ready] = field(default_factory=list)
+    early: int = 0
+    """Mails given before the fate of the one before was known."""
     closed: Closed | None = None
 
     @property
@@ -197,18 +199,27 @@ Letter = tuple[Mail, Iterable[bytes]]
 
 
 def carry(
-    client: SmtpClient, other: Other, letters: Sequence[Letter] = (), *, portion: int = 1 << 20
+    client: SmtpClient,
+    other: Other,
+    letters: Sequence[Letter] = (),
+    *,
+    portion: int = 1 << 20,
+    early: bool = False,
 ) -> Connection:
-    """Plays one connection to its end. `portion`: octets that the client receives at once."""
-    return _Carrier(client, other, deque(letters), portion).play()
+    """Plays one connection to its end. `portion`: octets that the client receives at once; `early`: it is
+    given the next mail as soon as it takes it."""
+    return _Carrier(client, other, deque(letters), portion, early).play()
 
 
 class _Carrier:
-    def __init__(self, client: SmtpClient, other: Other, letters: deque[Letter], portion: int) -> None:
+    def __init__(
+        self, client: SmtpClient, other: Other, letters: deque[Letter], portion: int, early: bool
+    ) -> None:
         self.client = client
         self.other = other
         self.letters = letters
         self.portion = portion
+        self.early = early
         self.pieces: Iterator[bytes] = iter(())
         self.happened = Connection()
 
@@ -267,6 +278,9 @@ class _Carrier:
         if following is not None:
             self.piece = following
         self.client.text(piece, last=following is None)
+        if self.early and self.client.takes_next and self.letters:
+            self.happened.early += 1
+            self._next_letter()
 
     def _start_tls(self) -> None:
         self.happened.wire += self.client.data_to_send()

@@ -273,15 +273,18 @@ SAYINGS = st.sampled_from(
     st.fixed_dictionaries({}, optional=dict.fromkeys((*BEFORE_MAIL, *IN_MAIL, "RSET"), st.lists(SAYINGS))),
     st.sampled_from(WAYS),
     st.integers(1, 40),
+    st.booleans(),
 )
 def test_whatever_is_said_each_recipient_ends_one_way(
-    says: dict[str, list[bytes | Does | None]], features: tuple[str, ...], portion: int
+    says: dict[str, list[bytes | Does | None]], features: tuple[str, ...], portion: int, early: bool
 ) -> None:
     exchanger = Exchanger(features, says)
     letters = [(mail("b@example.org", "c@example.org"), [TEXT[:5], TEXT[5:]]) for _ in range(3)]
     client = SmtpClient(TERMS)
-    connection = carry(client, exchanger, letters, portion=portion)
-    assert len(connection.decided) == len(connection.ready) - (connection.closed == Closed(None))
+    connection = carry(client, exchanger, letters, portion=portion, early=early)
+    given = len(connection.ready) + connection.early
+    untouched = given - (connection.closed == Closed(None)) - len(connection.decided)
+    assert untouched in ((0,) if not connection.early or connection.closed == Closed(None) else (0, 1))
     for fates in connection.decided:
         assert len(fates) == 2
     assert client.next_event() == connection.closed

@@ -46,21 +46,29 @@ class Twin:
 
 
 def play(
-    server: Host, letters: list[Letter], terms: ClientTerms = TERMS, *, size: int = 1 << 20
+    server: Host,
+    letters: list[Letter],
+    terms: ClientTerms = TERMS,
+    *,
+    size: int = 1 << 20,
+    early: bool = False,
 ) -> Connection:
-    return carry(SmtpClient(terms), Twin(server, size), letters, portion=size)
+    return carry(SmtpClient(terms), Twin(server, size), letters, portion=size, early=early)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 17, 1000])
 @pytest.mark.parametrize("terms", WAYS, ids=str)
-def test_all_ways_in_all_portions(terms: ClientTerms, size: int) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_all_ways_in_all_portions(terms: ClientTerms, size: int, early: bool) -> None:
     server = host(starttls=True)
     letters: list[Letter] = [
         (mail("b@example.org", "nobody@example.org", "c@example.org"), pieces(TEXT, 4)),
         (mail("nobody@example.org"), [TEXT]),
         (mail("d@example.org"), [b"."]),
     ]
-    connection = play(server, letters, terms, size=size)
+    connection = play(server, letters, terms, size=size, early=early)
+    if terms.pipelining and not terms.chunking:  # where a chunk has no reply yet, nothing is early
+        assert connection.early == early
     assert [[type(fate) for fate in fates] for fates in connection.decided] == [
         [Accepted, Refused, Accepted],
         [Refused],
@@ -89,10 +97,11 @@ def test_nothing_is_smuggled(vector: bytes, terms: ClientTerms) -> None:
     st.lists(st.text(alphabet="\r\n.aBDAT1 ", max_size=12).map(str.encode), min_size=1, max_size=5),
     st.sampled_from(WAYS),
     st.integers(1, 20),
+    st.booleans(),
 )
-def test_any_text_in_any_pieces(parts: list[bytes], terms: ClientTerms, size: int) -> None:
+def test_any_text_in_any_pieces(parts: list[bytes], terms: ClientTerms, size: int, early: bool) -> None:
     server = host()
-    connection = play(server, [(mail(), parts), (mail(), [TEXT])], terms, size=size)
+    connection = play(server, [(mail(), parts), (mail(), [TEXT])], terms, size=size, early=early)
     assert [type(fates[0]) for fates in connection.decided] == [Accepted, Accepted]
     assert [message.crlf for message in server.accepted] == [in_crlf(b"".join(parts)), TEXT]
 
