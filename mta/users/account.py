@@ -13,6 +13,9 @@ Key = tuple[str, str]
 CATCH_ALL: Final = "*"
 """The local part of the alias that takes what nobody else does."""
 
+ADMINISTRATOR: Final[Key] = ("", "")
+"""The first administrator, looked up as if it were an address."""
+
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -83,5 +86,5 @@ class Ban:
 
     subject: str
     """A network in its canonical form, an address alone, or `name@domain`."""
-    until: float | None
+    until: int | None
     """Epoch seconds; None: for ever."""

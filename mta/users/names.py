@@ -11,13 +11,16 @@ import re
 import unicodedata
 from typing import Final
 
+import idna
+
 from mta.users.errors import UnfitName
 
 MOST_OCTETS: Final = 64
 """Of a local part (RFC 5321 4.5.3.1.1)."""
 
 _ORDINARY: Final = re.compile(r"[a-z0-9][a-z0-9._=-]{0,63}")
-_PUNCTUATION: Final = frozenset("._=-+'&")
+_punctuation: Final = re.compile(r"[._=+'&-]")
+_RULE: Final = "small letters and digits, with any of ._=-+'& between them"
 _MAILDIR: Final = frozenset({"tmp", "new", "cur"})
 
 
@@ -25,7 +28,10 @@ def fold(local: str) -> str:
     """`local` as it would be called here: NFC, and ASCII in lower case."""
     if local.isascii():
         return local.lower()
-    return "".join(c.lower() if c.isascii() else c for c in unicodedata.normalize("NFC", local))
+    normal = unicodedata.normalize("NFC", local)
+    if normal.isascii():
+        return local  # the Kelvin sign is no k
+    return "".join(c.lower() if c.isascii() else c for c in normal)
 
 
 def fit(local: str) -> str:
@@ -39,16 +45,15 @@ def fit(local: str) -> str:
 
 
 def _judge(name: str) -> None:
-    """A name beyond the ordinary: other scripts, and a little more punctuation."""
-    if not name:
-        raise UnfitName("a name is needed")
-    shown = ascii(name)[1:-1]
-    odd = [c for c in name if c not in _PUNCTUATION and unicodedata.category(c)[0] not in "LMN"]
-    if odd or not name[0].isalnum():
-        what = f"{ascii(odd[0])} cannot be part of one" if odd else "it must begin with a letter or digit"
-        raise UnfitName(f"{shown} is no name for an account: {what}")
-    if len(name.encode()) > MOST_OCTETS:
-        raise UnfitName(f"{shown[:20]}... is longer than {MOST_OCTETS} octets")
-    # Whatever has another spelling that looks the same (RFC 8265 3.3) stays out, and so do capitals.
-    if unicodedata.normalize("NFKC", name) != name or name.lower() != name:
-        raise UnfitName(f"{shown} is not in its simplest form: small letters, no compatibility characters")
+    """A name beyond the ordinary: other scripts, and a little more punctuation.
+
+    Letters are those of domain names (RFC 5892): none is invisible, or another way to write one."""
+    shown = ascii(name)[1:-1][:80]
+    try:
+        octets = len(name.encode())
+        for word in _punctuation.split(name):
+            idna.check_label(word)
+    except UnicodeError as error:
+        raise UnfitName(f"'{shown}' cannot be the name of an account: {_RULE}") from error
+    if octets > MOST_OCTETS:
+        raise UnfitName(f"{shown} is longer than {MOST_OCTETS} octets")
