@@ -25,6 +25,8 @@ _DEFAULTS = (Path("/etc/mta/mta.conf"), Path("etc/mta.conf"))
 
 SUBCOMMANDS = {
     "config": "show every setting in force and where it came from",
+    "control": "change settings of the running server, until its next reload",
+    "metrics": "show its counters, each second",
     "queue": "show what waits to be sent on, and why; hold, release, retry, delete it",
     "reload": "let the running server read its configuration again",
     "sendmail": "send a message from standard input, as sendmail(8) does",
