@@ -29,6 +29,7 @@ SUBCOMMANDS = {
     "metrics": "show its counters, each second",
     "queue": "show what waits to be sent on, and why; hold, release, retry, delete it",
     "reload": "let the running server read its configuration again",
+    "send": "play files of SMTP lines to a server, over TCP or UDP",
     "sendmail": "send a message from standard input, as sendmail(8) does",
     "tls": "make a certificate for trying out",
 }
