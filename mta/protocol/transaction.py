@@ -100,13 +100,14 @@ class Transaction:
             if features.size and mail.size > features.size:
                 raise Unsendable(Stage.MAIL, Fault.TOO_BIG, f"{mail.size} octets, they take {features.size}")
             yield f"SIZE={mail.size}"
+        utf8 = utf8 or mail.smtputf8
+        if utf8 and not self._utf8:
+            raise Unsendable(Stage.MAIL, Fault.NO_SMTPUTF8)
         if mail.eightbit:
             if not features.eightbit:
                 raise Unsendable(Stage.MAIL, Fault.NO_8BITMIME)
             yield "BODY=8BITMIME"
-        if utf8 or mail.smtputf8:
-            if not self._utf8:
-                raise Unsendable(Stage.MAIL, Fault.NO_SMTPUTF8)
+        if utf8:
             yield "SMTPUTF8"
         yield from self._report_parameters()
 

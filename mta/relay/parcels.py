@@ -3,17 +3,20 @@
 Helper threads fight the loop for the interpreter, so there are few jobs and long ones. A small message is
 read whole along with its envelope; a larger one stays open and is read piece by piece while it is sent.
 
-Between letter and session stands `transform`, through which every text goes. Today it changes nothing; a
-signature will be made there.
+Between letter and session a text may become another: `convert` writes it in seven bits, for a host that takes
+no others. What is sent, and the size that is told, are the new one's. It lies in memory, so that a letter
+which is too large for that is not converted.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
 from mta.protocol.client_events import Forward, Mail
+from mta.relay.conversion.sevenbit import Unconvertible, to_seven_bits
 from mta.relay.letters import Letter
 from mta.store import BrokenLetter, Entry, Helpers, OpenLetter, Queue, Recipient
 
@@ -21,6 +24,8 @@ SMALL: Final = 64 << 10
 """Octets of the largest message that is read whole."""
 PIECE: Final = 256 << 10
 """Octets of a larger one that are read at once."""
+CONVERTED: Final = 8 << 20
+"""Octets of the largest message that is converted."""
 _ROOM: Final = 48 << 20
 """Octets of whole messages held at once."""
 
@@ -37,6 +42,13 @@ class Room:
         self.left -= octets
         return octets
 
+    def take(self, octets: int) -> bool:
+        """Hold so much more, if there is room for it."""
+        if octets > self.left:
+            return False
+        self.left -= octets
+        return True
+
     def give_back(self, octets: int) -> None:
         """So much is not held any more, or never was."""
         self.left += octets
@@ -45,13 +57,14 @@ class Room:
 class Parcel:
     """A letter that is open, and those of its recipients for whom it is to be sent."""
 
-    __slots__ = ("_letter", "_room", "_text", "id", "offset", "recipients")
+    __slots__ = ("_is_known_ascii", "_letter", "_room", "_text", "id", "offset", "recipients")
 
     def __init__(self, letter: OpenLetter, text: bytes | None) -> None:
         """`text`: all of it; None: it is read from the open letter."""
         self._letter = letter
         self._text = text
         self._room: Room | None = None
+        self._is_known_ascii = False
         self.id = letter.entry.id
         self.recipients = letter.waiting
         self.offset = 0
@@ -69,12 +82,11 @@ class Parcel:
     def mail(self) -> Mail:
         """What a session must know of it."""
         envelope, client = self._letter.envelope, self._letter.envelope.client
-        declared = client.get("body") == "8BITMIME"
         return Mail(
             sender=envelope.sender,
             recipients=tuple(map(_forward, self.recipients)),
-            size=self._letter.length,
-            eightbit=declared and not (self._text is not None and self._text.isascii()),
+            size=self._letter.length if self._text is None else len(self._text),
+            eightbit=not self._is_ascii,
             smtputf8=bool(client.get("smtputf8")) and not self._has_ascii_header(),
             ret="FULL" if envelope.ret == "FULL" else "HDRS" if envelope.ret else "",
             envid=envelope.envid,
@@ -87,13 +99,18 @@ class Parcel:
     def piece(self, helpers: Helpers, done: Callable[[bytes | OSError, bool], None]) -> None:
         """The next piece of its text and whether it is the last: at once when it is in memory."""
         if self._text is not None:
-            done(transform(self._text), True)
+            done(self._text, True)
             return
         offset, octets = self.offset, min(PIECE, self._letter.length - self.offset)
         self.offset += octets
         last = self.offset >= self._letter.length
         read = partial(self._letter.read, offset, octets)
         helpers.run(read, lambda result: done(_whole(result, octets), last))
+
+    def convert(self, helpers: Helpers, done: Callable[[Unconvertible | OSError | None], None]) -> None:
+        """Make it a text of seven bits. `done` is told later what is in the way: the text itself, or that it
+        cannot be read or held now."""
+        helpers.run(self._converted, lambda result: done(self._replace(result)))
 
     def settle(self, room: Room, reserved: int) -> None:
         """Of what was reserved for it, keep what it needs until it is closed."""
@@ -112,14 +129,37 @@ class Parcel:
     def _held(self) -> int:
         return len(self._text or b"")
 
+    @property
+    def _is_ascii(self) -> bool:
+        """As far as is known: what a large one is made of is looked at when somebody has to know."""
+        return self._is_known_ascii or (self._text is not None and self._text.isascii())
+
+    def _converted(self) -> bytes | Unconvertible | OSError | None:
+        """In a helper thread. None: it is in seven bits as it is."""
+        if self._text is None and _is_ascii(self._letter):
+            return None
+        length = self._letter.length
+        if length > CONVERTED:
+            return Unconvertible(f"only texts of up to {CONVERTED} octets are converted")
+        text = self._text or _whole(self._letter.read(0, length), length)
+        try:
+            return text if isinstance(text, OSError) else to_seven_bits(text)
+        except Unconvertible as unconvertible:
+            return unconvertible
+
+    def _replace(self, result: bytes | Unconvertible | OSError | None) -> Unconvertible | OSError | None:
+        if isinstance(result, Unconvertible | OSError):
+            return result
+        if result is not None:
+            if self._room is None or not self._room.take(len(result) - self._held):
+                return OSError(errno.ENOMEM, "no room to convert it now")
+            self._text = result
+        self._is_known_ascii = True
+        return None
+
     def _has_ascii_header(self) -> bool:
         """So far as it is known: a transaction with SMTPUTF8 goes to fewer hosts."""
         return self._text is not None and self._text.partition(b"\r\n\r\n")[0].isascii()
-
-
-def transform(text: bytes) -> bytes:
-    """The text as it is to be sent."""
-    return text
 
 
 Loaded: TypeAlias = Parcel | BrokenLetter | OSError
@@ -149,6 +189,11 @@ def _parcel(letter: OpenLetter, *, whole: bool) -> Loaded:
         except OSError as error:
             return error
     return text if isinstance(text, OSError) else Parcel(letter, text)
+
+
+def _is_ascii(letter: OpenLetter) -> bool:
+    """Whether it has seven bits throughout. Blocks; OSError."""
+    return all(letter.read(at, PIECE).isascii() for at in range(0, letter.length, PIECE))
 
 
 def _whole(result: bytes | OSError, octets: int) -> bytes | OSError:
