@@ -37,7 +37,7 @@ _NUMBERED: Final = re.compile(rb"([0-9]{1,9})(?: |(?=\r\n))")
 
 def is_line(datagram: bytes) -> bool:
     """Whether it is one line, with its CRLF and no other."""
-    return datagram.find(b"\r\n") == len(datagram) - 2
+    return len(datagram) >= 2 and datagram.find(b"\r\n") == len(datagram) - 2
 
 
 def is_opening(datagram: bytes) -> bool:
