@@ -154,6 +154,25 @@ def rejected(log: Log, session: str, peer: str, command: bytes, reply: str | byt
     )
 
 
+def logged_in(log: Log, session: str, peer: str, login: str, mechanism: str) -> None:
+    """`login`: the account's address; `mechanism`: PLAIN, SCRAM-SHA-256, USER ..."""
+    log.write("INFO", "logged_in", session=session, peer=peer, login=login, mechanism=mechanism)
+
+
+def login_failed(log: Log, session: str, peer: str, login: str, mechanism: str, reason: str) -> None:
+    """`login`: the name that was given, whether there is such a user or not; `reason`: why, which the client
+    is not told."""
+    log.write(
+        "WARNING",
+        "login_failed",
+        session=session,
+        peer=peer,
+        login=login,
+        mechanism=mechanism,
+        reason=reason,
+    )
+
+
 def closed(log: Log, session: str, reason: str, seconds: float, messages: int = 0) -> None:
     """The end of a session. `reason`: quit, lost, timeout, shutdown ...; `messages` accepted in it."""
     log.record(
@@ -268,8 +287,11 @@ def _transcribe(log: Log, session: str, **fields: object) -> None:
 
 # secrets
 
+_MECHANISM = rb"(?:PLAIN|LOGIN|SCRAM-[A-Z0-9-]+|[A-Z]+-MD5|X?OAUTH[A-Z0-9]+|EXTERNAL)"
 _SECRET_ARGUMENT = re.compile(
-    rb"(\s*(?:AUTH\s+\S+|PASS|APOP\s+\S+|ADD_USER\s+\S+|CHANGE_PASSWORD))\s.*", re.IGNORECASE | re.DOTALL
+    rb"(\s*(?:AUTH\s+%b|AUTH(?!\s+%b(?:\s|\Z))|PASS|APOP\s+\S+|ADD_USER\s+\S+|CHANGE_PASSWORD))\s.*"
+    % (_MECHANISM, _MECHANISM),
+    re.IGNORECASE | re.DOTALL,
 )
 _NEW_PASSWORD = re.compile(rb"(NEW PASSWORD = ).*", re.DOTALL)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}")

@@ -94,11 +94,12 @@ class SmtpServer(SmtpSession):
     """Octets of a text kept before they are handed out; the host may lower it when memory is short."""
 
     def __init__(self, terms: Terms, *, tls: bool = False) -> None:
-        """`tls`: the session begins inside TLS (RFC 8314)."""
+        """`tls`: TLS comes first, then the greeting (RFC 8314)."""
         super().__init__(terms)
         self.helo = b""
         self.extended = False
-        self.tls = tls
+        self.state = TLS_STARTING if tls else START
+        self.tls = False
         self.trusted = terms.trusted
         self.user = ""
         self.login = None
@@ -124,7 +125,7 @@ class SmtpServer(SmtpSession):
         return word + ("S" if self.tls else "") + ("A" if self.user else "")
 
     def open(self) -> None:
-        """Greets with 220."""
+        """Greets with 220; where TLS comes first, once it is there."""
         self._send(Reply(220, "", self.terms.hostname.decode("ascii") + " ESMTP ready"))
 
     def refuse(self, reply: Reply) -> None:

@@ -7,21 +7,44 @@ from __future__ import annotations
 
 import os
 import ssl
+from functools import cached_property
 
 from mta.tls import TlsError, TlsFilter, reason
 
-__all__ = ["BadCertificate", "TlsError", "TlsFilter", "server_context"]
+__all__ = ["BadCertificate", "ServerContext", "TlsError", "TlsFilter", "server_context"]
 
 
 class BadCertificate(Exception):
     """A certificate or key that cannot be used; the text says why, never what is in them."""
 
 
-def server_context(certificate: bytes, key: bytes) -> ssl.SSLContext:
+class ServerContext(ssl.SSLContext):
+    """A context that knows its own certificate."""
+
+    certificate: bytes
+    """PEM; the chain may follow."""
+
+    @cached_property
+    def end_point(self) -> bytes:
+        """What binds a login to this certificate: its hash (tls-server-end-point, RFC 5929 4.1). Empty where
+        it is signed by an algorithm without a hash of its own (Ed25519), for which there is no rule."""
+        # Servers that offer nothing to be bound are spared this large module.
+        from cryptography import x509
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        leaf = x509.load_pem_x509_certificate(self.certificate)
+        algorithm = leaf.signature_hash_algorithm
+        if algorithm is None:
+            return b""
+        return leaf.fingerprint(SHA256() if algorithm.name in ("md5", "sha1") else algorithm)
+
+
+def server_context(certificate: bytes, key: bytes) -> ServerContext:
     """The context of a server with this PEM certificate chain and PEM key (TLS 1.2 or later, RFC 8996).
 
     Raises BadCertificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.certificate = certificate
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     if b"ENCRYPTED" in key:

@@ -130,6 +130,25 @@ CATALOGUE: list[tuple[Callable[..., None], dict[str, Any], str, str]] = [
         'reply="550 5.7.1 relay denied (s1)"',
     ),
     (
+        events.logged_in,
+        {"session": "s1", "peer": "192.0.2.1:50000", "login": "alice@example.org", "mechanism": "PLAIN"},
+        "INFO",
+        "logged_in session=s1 peer=192.0.2.1:50000 login=alice@example.org mechanism=PLAIN",
+    ),
+    (
+        events.login_failed,
+        {
+            "session": "s1",
+            "peer": "192.0.2.1:50000",
+            "login": "alice",
+            "mechanism": "SCRAM-SHA-256",
+            "reason": "no such user",
+        },
+        "WARNING",
+        "login_failed session=s1 peer=192.0.2.1:50000 login=alice mechanism=SCRAM-SHA-256"
+        ' reason="no such user"',
+    ),
+    (
         events.closed,
         {"session": "s1", "reason": "quit", "seconds": 1.5, "messages": 2},
         "INFO",
@@ -282,6 +301,8 @@ SECRETS = [
     b"AUTH PLAIN AHVzZXIxAHNlc2FtZQ==",
     b"auth login dXNlcjE=",
     b"AUTH  SCRAM-SHA-256  biwsbj11c2VyMQ==",
+    b"AUTH AHVzZXIxAHNlc2FtZQ==",
+    b"AUTH PLAINAHVzZXIxAHNlc2FtZQ==",
     b" AUTH\tPLAIN\tAHVzZXIxAHNlc2FtZQ==",
     b"PASS sesame open",
     b"pass sesame",
