@@ -24,7 +24,9 @@ from mta.log.log import open_pipe
 
 LOGGER = Kind("logger", "mta.log.logger:Logger")
 RECEIVER = Kind(
-    "receiver", "mta.server.receiver:Receiver", services=frozenset({"smtp", "datagram", "control"})
+    "receiver",
+    "mta.server.receiver:Receiver",
+    services=frozenset({"smtp", "datagram", "control", "pop3", "pop3s"}),
 )
 RELAY = Kind("relay", "mta.relay.runner:Relay")
 WORKERS = (RECEIVER, RELAY)

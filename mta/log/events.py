@@ -173,8 +173,20 @@ def login_failed(log: Log, session: str, peer: str, login: str, mechanism: str, 
     )
 
 
+def drop_opened(log: Log, session: str, user: str, messages: int, octets: int) -> None:
+    """A mailbox was opened by POP3, for this session alone; what it held."""
+    log.record(
+        "INFO", "drop_opened", {"session": session, "user": user, "messages": messages, "octets": octets}
+    )
+
+
+def drop_updated(log: Log, session: str, removed: int, failed: int) -> None:
+    """The messages that a user had marked: so many were removed, so many could not be."""
+    log.record("INFO", "drop_updated", {"session": session, "removed": removed, "failed": failed})
+
+
 def closed(log: Log, session: str, reason: str, seconds: float, messages: int = 0) -> None:
-    """The end of a session. `reason`: quit, lost, timeout, shutdown ...; `messages` accepted in it."""
+    """The end of a session. `reason`: quit, lost, timeout, shutdown ...; `messages` accepted or fetched in it."""
     log.record(
         "INFO", "closed", {"session": session, "reason": reason, "seconds": seconds, "messages": messages}
     )

@@ -176,12 +176,15 @@ class Pop3Server(Wire):
         return PAUSED
 
     def reply(self, reply: Reply) -> None:
-        """Answers Update and StartTls; refuses any other question."""
+        """Answers Update and StartTls; refuses any other question. There is no word for a text that cannot go
+        on: only the end can tell the client."""
         asked = self._take_question()
         if isinstance(asked, StartTls) and reply.ok:
             self._start_tls(reply)
         elif isinstance(asked, Update):
             self._close(reply, "quit")
+        elif isinstance(asked, More):
+            self._close(None, "text broken off")
         elif isinstance(asked, Retrieve | StartTls):
             self._answer(reply)
         else:
@@ -216,12 +219,6 @@ class Pop3Server(Wire):
         self._send_text(octets)
         self._in_text = not last
         self._part()
-
-    def break_off(self) -> None:
-        """Answers More when there can be no next piece: only the end can tell the client (RFC 1939 has no
-        word for it)."""
-        self._take_question()
-        self._close(None, "text broken off")
 
     def tls_started(self) -> None:
         """The handshake is done: all that the client said before is forgotten (RFC 2595 4)."""

@@ -7,7 +7,14 @@ from typing import Final
 
 from mta.server.control import CONTROL
 from mta.server.datagram import DATAGRAM
+from mta.server.pop3 import POP3, POP3S
 from mta.server.service import Service
 from mta.server.smtp import SMTP
 
-SERVICES: Final[Mapping[str, Service]] = {"smtp": SMTP, "datagram": DATAGRAM, "control": CONTROL}
+SERVICES: Final[Mapping[str, Service]] = {
+    "smtp": SMTP,
+    "datagram": DATAGRAM,
+    "control": CONTROL,
+    "pop3": POP3,
+    "pop3s": POP3S,
+}

@@ -4,13 +4,14 @@ from mta.store.committer import Committer, CommitterDied
 from mta.store.delivery import Delivery, Failed, Outcome, Reason, Stored, Text, failure
 from mta.store.envelope import Domain, Envelope, Mailbox, Recipient, Way
 from mta.store.letter import BrokenLetter
-from mta.store.maildrop import InUse, MailDrop, OpenMessage
+from mta.store.maildrop import InUse, MailDrop, OpenMessage, Removal
 from mta.store.queue import Queue
 from mta.store.reading import OpenLetter
 from mta.store.records import Recovery, Unfinished
 from mta.store.status import Entry, Report, Standing, State, Status
 from mta.store.store import Space, Store
 from mta.store.threads import Helpers
+from mta.store.usage import NotCounted, Usage, Used
 
 __all__ = [
     "BrokenLetter",
@@ -25,6 +26,7 @@ __all__ = [
     "InUse",
     "MailDrop",
     "Mailbox",
+    "NotCounted",
     "OpenLetter",
     "OpenMessage",
     "Outcome",
@@ -32,6 +34,7 @@ __all__ = [
     "Reason",
     "Recipient",
     "Recovery",
+    "Removal",
     "Report",
     "Space",
     "Standing",
@@ -41,6 +44,8 @@ __all__ = [
     "Stored",
     "Text",
     "Unfinished",
+    "Usage",
+    "Used",
     "Way",
     "failure",
 ]

@@ -32,7 +32,7 @@ _LOOKS: Final = 3
 """A folder that changes while it is read is read again, so often in all."""
 
 
-class InUse(Exception):
+class InUse(OSError):
     """Another session has this mail drop."""
 
 
@@ -70,6 +70,8 @@ class MailDrop:
         self._system = system
         self._maildir = maildir
         self._wire_sizes = sizes
+        self.troubles: list[OSError] = []
+        """Why `new` or `cur` is left out: it is a link, a file, not for us."""
         self._folders = {name: folder for name in FOLDERS if (folder := self._enter(name)) is not None}
         self._stamps: Sequence[int] = ()
         self._paths: list[str] = []
@@ -106,10 +108,13 @@ class MailDrop:
     # looking
 
     def _enter(self, name: str) -> Directory | None:
-        if self._maildir is not None:
-            with suppress(FileNotFoundError):
-                return self._maildir.enter(name)
-        return None
+        try:
+            return self._maildir.enter(name) if self._maildir is not None else None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.troubles.append(error)
+            return None
 
     def _list(self) -> None:
         files = self._look()
