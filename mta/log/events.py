@@ -156,21 +156,15 @@ def rejected(log: Log, session: str, peer: str, command: bytes, reply: str | byt
 
 def logged_in(log: Log, session: str, peer: str, login: str, mechanism: str) -> None:
     """`login`: the account's address; `mechanism`: PLAIN, SCRAM-SHA-256, USER ..."""
-    log.write("INFO", "logged_in", session=session, peer=peer, login=login, mechanism=mechanism)
+    fields = {"session": session, "peer": peer, "login": login, "mechanism": mechanism}
+    log.record("INFO", "logged_in", fields)
 
 
 def login_failed(log: Log, session: str, peer: str, login: str, mechanism: str, reason: str) -> None:
     """`login`: the name that was given, whether there is such a user or not; `reason`: why, which the client
     is not told."""
-    log.write(
-        "WARNING",
-        "login_failed",
-        session=session,
-        peer=peer,
-        login=login,
-        mechanism=mechanism,
-        reason=reason,
-    )
+    fields = {"session": session, "peer": peer, "login": login, "mechanism": mechanism, "reason": reason}
+    log.record("WARNING", "login_failed", fields)
 
 
 def drop_opened(log: Log, session: str, user: str, messages: int, octets: int) -> None:
