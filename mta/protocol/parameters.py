@@ -139,6 +139,15 @@ def orcpt_of(value: bytes) -> str:
     return text
 
 
+def original_recipient(address: str) -> str:
+    """ORCPT for a recipient that had none and is sent on under another address (RFC 3461 4.2); empty for one
+    that is not ASCII."""
+    if not address.isascii():
+        return ""
+    xtext = "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in address)
+    return f"rfc822;{xtext}"
+
+
 def check_auth(value: bytes) -> None:
     """The value of AUTH must be an address. It is believed of nobody, and so goes no further (RFC 4954 5).
 

@@ -257,7 +257,7 @@ class Ledger:
         """They are sent only once it stands in the status that they were made: what is gone cannot tell."""
 
         def done() -> None:
-            self._reports.settled(case.envelope, ids)
+            self._reports.settled(ids)
             case.done()
 
         self._save(case._replace(status=case.status.reported(*ids), done=done))

@@ -43,6 +43,10 @@ from mta.relay.routing.targets import BadCredentials, read_credentials
 from mta.relay.schedule import Attempt, Found, Overdue, Rules, Schedule
 from mta.store import Entry, Helpers, Store
 from mta.store.system import System
+from mta.users.accounts import Accounts
+from mta.users.books import Books
+from mta.users.database import Database
+from mta.users.directory import Directory
 
 _HELPERS: Final = 3
 _CLOCK: Final = 1.0
@@ -146,7 +150,10 @@ class Relay:
         self._queue = store.queue
         self.schedule = Schedule(Rules.of(settings), self._random)
         self.router = Router(routing, loop.post, loop.clock, self._random)
-        self.reports = Reports(loop, log, clock, store, self._helpers, self._arrive)
+        accounts = Accounts(Database(settings.users.database))
+        self._directory = Directory(loop, accounts, self._no_database)
+        books = Books(self._directory, accounts, self._helpers.run)
+        self.reports = Reports(loop, log, clock, store, self._helpers, books, self._arrive)
         self.ledger = Ledger(
             loop, log, self._row, clock, self.schedule, self._queue, self._helpers, self.reports
         )
@@ -174,6 +181,9 @@ class Relay:
         )
         self._helpers.run(recover, self._recovered)
         self._loop.call_later(_CLOCK, self._tick)
+
+    def _no_database(self, text: str) -> None:
+        tell.fault(self._log, "asking the database", "users.database", text)
 
     def _cleaned(self, result: int | OSError) -> None:
         if isinstance(result, OSError):
@@ -357,6 +367,7 @@ class Relay:
         if self._store is not None:
             self.router.close()
             self.ledger.close()
+            self._directory.close()
             self.reports.close()
             self._helpers.close()
             self._store.close()

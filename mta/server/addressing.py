@@ -1,68 +1,229 @@
 """Addressing: an SMTP host's half for the envelope. Senders and recipients are put to the policy, and what it
 decides becomes the reply and the places of the message to come.
+
+What the policy wants to know may have to be looked up first, and how full a mailbox is, counted. The session
+stays paused meanwhile, nobody else waits, and the question is asked again. When the database does not answer,
+that is 451 and never 550.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from mta.log import events as tell
+from mta.policy import Asker, Goal, lack_of_quota, lack_of_room
+from mta.protocol.address import Address
 from mta.protocol.events import Recipient, Sender, Verify
-from mta.protocol.replies import CANNOT_VERIFY, NO_SPACE, RECIPIENT_OK, SENDER_OK, Reply
-from mta.store import Domain, Mailbox
+from mta.protocol.parameters import original_recipient
+from mta.protocol.replies import (
+    CANNOT_VERIFY,
+    LOCAL_FAULT,
+    NO_SPACE,
+    RECIPIENT_OK,
+    SENDER_OK,
+    TOO_MANY_RECIPIENTS,
+    Reply,
+)
+from mta.store import Domain, Mailbox, NotCounted
 from mta.store import Recipient as Place
+from mta.users.directory import NotCached
 
 if TYPE_CHECKING:
     from mta.server.smtp import SmtpHost
+    from mta.users.account import Key
+    from mta.users.errors import DatabaseDown
 
-NO_ROOM_FOR_MAILBOX: Final = Reply(452, "4.2.2", "no room for another mailbox, try again later")
-NO_ROOM_FOR_DOMAIN: Final = Reply(452, "4.3.1", "no room for another domain, try again later")
+_MOST_ROUNDS: Final = 50
+"""Look-ups for one answer; more of them mean that the cache forgets faster than we ask."""
+_MOST_PLACES: Final = 10_000
+"""Places of one message, whatever aliases make of its recipients."""
 
 
 class Addressing:
     """Of one session: the envelope of its present transaction."""
 
-    __slots__ = ("_host", "began", "recipients", "sender")
+    __slots__ = ("_asker", "_host", "_named", "_outside", "_rounds", "began", "recipients", "sender")
 
     def __init__(self, host: SmtpHost) -> None:
         self._host = host
+        self._asker = Asker(trusted=False)
+        self._rounds = 0
+        self._named: Address | None = None
+        """The recipient as it was named last."""
+        self._outside: set[str] = set()
+        """Addresses at other domains: a letter knows its recipients by them."""
         self.sender: Sender | None = None
         self.recipients: list[Place] = []
         self.began = 0.0
 
+    @property
+    def only(self) -> str:
+        """The recipient as it was named, if there was only one; several are not told to each other."""
+        return str(self._named) if self._host.session.recipients == 1 else ""
+
+    @property
+    def aliases(self) -> set[str]:
+        """By which the message is going to be forwarded."""
+        return {place.via for place in self.recipients if place.via}
+
+    # MAIL
+
     def begin(self, event: Sender) -> None:
         """Answer MAIL."""
         host = self._host
-        refusal = host.rules.policy.judge_sender(event.path)
+        asker = Asker(host.session.trusted, host.account, event.path)
+        try:
+            refusal = host.rules.policy.judge_sender(asker, host.desk.books)
+        except NotCached as missing:
+            self._look_up(missing, event.path, partial(self.begin, event))
+            return
+        if refusal is None and host.account is not None:
+            refusal = host.desk.hourly.lack_of_messages(host.account)
         if refusal is None and not host.desk.has_space(event.size or 0):
             refusal = NO_SPACE
         if refusal is None:
-            self.sender = event
-            self.recipients = []
-            self.began = host.desk.loop.clock()
-        host.session.reply(refusal or SENDER_OK)
+            self._open(event, asker)
+        self._reply(refusal or SENDER_OK)
+
+    def _open(self, event: Sender, asker: Asker) -> None:
+        self.sender = event
+        self.recipients = []
+        self.began = self._host.desk.loop.clock()
+        self._asker = asker
+        if self._outside:
+            self._outside = set()
+
+    # RCPT
 
     def add(self, event: Recipient) -> None:
         """Answer RCPT."""
-        session = self._host.session
-        way = self._host.rules.policy.judge_recipient(event.address, session.trusted)
-        refusal = way if isinstance(way, Reply) else self._lack_of_room(way)
+        try:
+            reply = self._judge(event)
+        except NotCached as missing:
+            self._look_up(missing, event.address, partial(self.add, event))
+        except NotCounted as wanted:
+            again = partial(self._counted, wanted.mailbox, partial(self.add, event))
+            self._host.desk.usage.count(wanted.mailbox, again)
+        else:
+            self._reply(reply)
+
+    def _judge(self, event: Recipient) -> Reply:
+        host = self._host
+        verdict = host.rules.policy.judge_recipient(event.address, self._asker, host.desk.books)
+        if isinstance(verdict, Reply):
+            return verdict
+        refusal = self._lack(verdict)
+        if refusal is not None:
+            return refusal
+        if self._asker.account is not None:
+            host.desk.hourly.add(self._asker.account, recipients=1)
+        self._take(event, verdict)
+        return RECIPIENT_OK
+
+    def _take(self, event: Recipient, goals: Iterable[Goal]) -> None:
+        self._named = event.address
+        for goal in goals:
+            if type(goal.way) is Domain:
+                if goal.address in self._outside:
+                    continue
+                self._outside.add(goal.address)
+            self.recipients.append(_place(goal, event))
+
+    # what there is no room for
+
+    def _lack(self, goals: Sequence[Goal]) -> Reply | None:
+        if len(self.recipients) + len(goals) > _MOST_PLACES:
+            return TOO_MANY_RECIPIENTS
+        account = self._asker.account
+        if account is not None and (refusal := self._host.desk.hourly.lack_of_recipients(account)):
+            return refusal
+        store, limits = self._host.desk.store, self._host.rules.settings.limits
+        for goal in goals:
+            refusal = lack_of_room(goal.way, store, limits) or self._lack_of_quota(goal)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def _lack_of_quota(self, goal: Goal) -> Reply | None:
+        assert self.sender is not None
+        return lack_of_quota(goal, self._host.desk.usage, self.sender.size or 0)
+
+    # DATA
+
+    def close(self) -> Reply | None:
+        """There are no more recipients; the refusal of the text to come, or None."""
+        account = self._asker.account
+        if account is None:
+            return None
+        hourly = self._host.desk.hourly
+        refusal = hourly.lack_of_messages(account)
         if refusal is None:
-            assert not isinstance(way, Reply)
-            self.recipients.append(Place(str(event.address), way, event.notify, event.orcpt))
-        session.reply(refusal or RECIPIENT_OK)
+            hourly.add(account, messages=1)
+        return refusal
+
+    # VRFY
 
     def verify(self, event: Verify) -> None:
         """Only what we know is a 250 (RFC 5321 3.5.3): who there is at other domains we do not."""
-        way = self._host.rules.policy.judge_recipient(event.address, trusted=True)
-        if isinstance(way, Mailbox):
-            way = Reply(250, "2.1.5", f"<{event.address}>")
-        self._host.session.reply(CANNOT_VERIFY if isinstance(way, Domain) else way)
+        host = self._host
+        try:
+            verdict = host.rules.policy.judge_recipient(event.address, Asker(trusted=True), host.desk.books)
+        except NotCached as missing:
+            self._look_up(missing, event.address, partial(self.verify, event))
+            return
+        if isinstance(verdict, Reply):
+            self._reply(verdict)
+        elif event.address.domain in host.rules.policy.local_domains:
+            self._reply(Reply(250, "2.1.5", f"<{event.address}>"))
+        else:
+            self._reply(CANNOT_VERIFY)
 
-    def _lack_of_room(self, way: Mailbox | Domain) -> Reply | None:
-        """Strangers may cause only so many folders (limits.mailboxes, limits.domains)."""
-        store, limits = self._host.desk.store, self._host.rules.settings.limits
-        if isinstance(way, Mailbox):
-            full = store.mailboxes >= limits.mailboxes and not store.has_mailbox(way.folder)
-            return NO_ROOM_FOR_MAILBOX if full else None
-        full = store.domains >= limits.domains and not store.has_domain(way.name)
-        return NO_ROOM_FOR_DOMAIN if full else None
+    # waiting
+
+    def _look_up(self, missing: NotCached, address: Address, again: Callable[[], None]) -> None:
+        """The session waits until it is known what is missing, then the question is asked again."""
+        keys: Iterable[Key] = missing.keys
+        if keys:
+            keys = {*keys, *self._host.rules.policy.keys_of(address)}
+        self._rounds += 1
+        if self._rounds > _MOST_ROUNDS:
+            self._reply(LOCAL_FAULT)
+        else:
+            self._host.desk.books.fetch(keys, partial(self._looked_up, again))
+
+    def _looked_up(self, again: Callable[[], None], down: DatabaseDown | None) -> None:
+        connection = self._host.connection
+        assert connection is not None
+        if connection.closed:
+            return
+        if down is not None:
+            self._reply(LOCAL_FAULT)
+        else:
+            again()
+        connection.resume()
+
+    def _counted(self, mailbox: Mailbox, again: Callable[[], None], error: OSError | None) -> None:
+        connection = self._host.connection
+        assert connection is not None
+        if error is not None:
+            tell.fault(self._host.desk.log, "counting a mailbox", mailbox.folder, error)
+        if connection.closed:
+            return
+        if error is not None:
+            self._reply(LOCAL_FAULT)
+        else:
+            again()
+        connection.resume()
+
+    def _reply(self, reply: Reply) -> None:
+        self._rounds = 0
+        self._host.session.reply(reply)
+
+
+def _place(goal: Goal, event: Recipient) -> Place:
+    if not goal.via:
+        return Place(goal.address, goal.way, event.notify, event.orcpt)
+    orcpt = event.orcpt or original_recipient(str(event.address))
+    return Place(goal.address, goal.way, event.notify, orcpt, goal.reverse_path, goal.via)

@@ -19,9 +19,13 @@ from mta.log.log import Log
 from mta.loop import Loop
 from mta.policy import IPAddress, Policy
 from mta.protocol.smtp_server import Terms
+from mta.server.hourly import Hourly
 from mta.server.memory import Memory
 from mta.server.trace import TraceWriter
-from mta.store import Committer, Helpers, Space, Store
+from mta.store import Committer, Helpers, Space, Store, Usage
+from mta.users.accounts import Accounts
+from mta.users.books import Books
+from mta.users.directory import Directory
 
 _SPARE_OCTETS: Final = 1 << 20
 _SPARE_FILES: Final = 16
@@ -74,6 +78,11 @@ class Desk:
     identifiers: Identifiers
     trace: TraceWriter
     hints: HintSender
+    accounts: Accounts
+    directory: Directory
+    books: Books
+    usage: Usage
+    hourly: Hourly
     ask: Ask
 
     def set_live(self, key: str, value: int, by: str, done: Callable[[str], None]) -> None:

@@ -74,14 +74,13 @@ class Intake:
 
     def _hop(self, identifier: str) -> Hop:
         host = self._host
-        recipients = host.envelope.recipients
         return Hop(
             helo=host.session.helo.decode("utf-8", "replace"),
             client=host.client.host,
             hostname=host.rules.settings.hostname,
             protocol=host.session.protocol,
             identifier=identifier,
-            recipient=recipients[0].address if len(recipients) == 1 else "",
+            recipient=host.envelope.only,
             tls=f"{host.tls.version} {host.tls.cipher}" if host.tls else "",
         )
 
@@ -134,6 +133,7 @@ class Intake:
             host.session.reply(self._lament(delivery, delivery.outcome))
         else:
             host.desk.store.note_stored(delivery)
+            host.desk.usage.note(delivery.ways, delivery.octets + len(delivery.trace))
             if delivery.in_letter:
                 self._tell_relay(delivery)
             self._count(delivery)

@@ -24,13 +24,18 @@ from mta.protocol.replies import SPOKE_TOO_SOON, Reply
 from mta.server.connection import Connect, Connection, Transport
 from mta.server.datagram import DatagramListener
 from mta.server.desk import Ask, Client, Desk, Message, Rules
+from mta.server.hourly import Hourly
 from mta.server.listener import Admission, Listener
 from mta.server.memory import Memory
 from mta.server.service import Guest
 from mta.server.services import SERVICES
 from mta.server.tally import CommitTally
 from mta.server.trace import TraceWriter
-from mta.store import Committer, Helpers, Recovery, Space, Store, Unfinished
+from mta.store import Committer, Helpers, Recovery, Space, Store, Unfinished, Usage
+from mta.users.accounts import Accounts
+from mta.users.books import Books
+from mta.users.database import Database
+from mta.users.directory import Directory
 
 _HELPERS: Final = 4
 _CLOCK: Final = 1.0
@@ -85,6 +90,8 @@ class Receiver:
         if self._desk is None:
             self._desk = self._open(settings)
         self._rules = Rules(settings, Policy.of(settings), context, _own_addresses(listeners))
+        hourly = self._desk.hourly
+        hourly.messages, hourly.recipients = settings.users.messages, settings.users.recipients
         self._admission.limit = settings.limits.connections
         self._admission.per_client = settings.limits.per_client
         self._memory.limit(settings.limits.memory)
@@ -129,18 +136,26 @@ class Receiver:
         )
         store = Store(maildir.path, host=host, sync=maildir.sync, commits=False)
         self._tell_recovery(committer.recovery)
+        helpers = Helpers(_HELPERS, self._loop.post)
+        accounts = Accounts(Database(settings.users.database))
+        directory = Directory(self._loop, accounts, self._no_database)
         desk = Desk(
             loop=self._loop,
             log=self._log,
             row=self._row,
             store=store,
             committer=committer,
-            helpers=Helpers(_HELPERS, self._loop.post),
+            helpers=helpers,
             memory=self._memory,
             space=store.free(),
             identifiers=Identifiers(),
             trace=TraceWriter(),
             hints=self._hints,
+            accounts=accounts,
+            directory=directory,
+            books=Books(directory, accounts, helpers.run),
+            usage=Usage(store.used, helpers),
+            hourly=Hourly(self._loop.clock),
             ask=self._ask,
         )
         self._loop.at_end_of_turn(self._hints.flush)
@@ -154,6 +169,9 @@ class Receiver:
         for broken in recovery.broken:
             tell.set_aside(self._log, broken.id, broken.text)
         self._unfinished(recovery.unfinished)
+
+    def _no_database(self, text: str) -> None:
+        tell.fault(self._log, "asking the database", "users.database", text)
 
     def _cleaned(self, result: int | OSError) -> None:
         if isinstance(result, OSError):
@@ -260,6 +278,7 @@ class Receiver:
     def _end(self) -> None:
         """Sessions that are left have had their time; what was submitted is committed all the same."""
         if self._desk is not None:
+            self._desk.directory.close()
             self._desk.committer.close()
             self._desk.helpers.close()
             self._desk.store.close()

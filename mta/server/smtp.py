@@ -25,14 +25,15 @@ from mta.server.intake import Intake
 from mta.server.reasons import reason_of
 from mta.server.service import Left, Service
 from mta.server.tls import TlsFilter
+from mta.users.account import Account
 
 
 class SmtpHost:
     """One session's host; the session and the connection belong to it."""
 
     __slots__ = (
-        "_left", "accepted", "client", "connection", "desk", "envelope", "intake", "rules", "session",
-        "session_id", "started", "tls",
+        "_left", "accepted", "account", "client", "connection", "desk", "envelope", "intake", "rules",
+        "session", "session_id", "started", "tls",
     )  # fmt: skip
 
     def __init__(self, desk: Desk, rules: Rules, client: Client, left: Left) -> None:
@@ -48,6 +49,8 @@ class SmtpHost:
         self.session.rejected = self._rejected
         self.connection: Transport | None = None
         self.tls: TlsFilter | None = None
+        self.account: Account | None = None
+        """Whose login it is."""
         self.started = desk.loop.clock()
         self.accepted = 0
         self.envelope = Addressing(self)
@@ -97,6 +100,9 @@ class SmtpHost:
         self.intake.abandon()
         self.envelope.begin(event)
 
+    def _answer_data(self, _event: Data) -> None:
+        self.session.reply(self.envelope.close() or self.intake.begin())
+
     def _rejected(self, command: bytes, reply: Reply) -> None:
         self.desk.row.add(reason_of(reply))
         tell.rejected(self.desk.log, self.session_id, self.client.peer, command, reply.text)
@@ -117,7 +123,7 @@ class SmtpHost:
 _ANSWERS: Final[dict[type, Callable[[SmtpHost, Any], None]]] = {
     Sender: SmtpHost._answer_sender,
     Recipient: lambda host, event: host.envelope.add(event),
-    Data: lambda host, _event: host.session.reply(host.intake.begin()),
+    Data: SmtpHost._answer_data,
     Text: lambda host, event: host.intake.take(event),
     Discarded: lambda host, _event: host.intake.abandon(),
     Verify: lambda host, event: host.envelope.verify(event),

@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 from mta.store.clean import Cleaning
 from mta.store.commit import GroupCommit
 from mta.store.delivery import Delivery, Stored, Text, failure
+from mta.store.envelope import Mailbox
 from mta.store.folders import Folders
 from mta.store.maildrop import MailDrop, open_maildrop
 from mta.store.maildrop_sizes import WireSizes
@@ -27,6 +28,7 @@ from mta.store.queue import Queue
 from mta.store.records import Records, Recovery, Unfinished
 from mta.store.syncing import Syncing
 from mta.store.system import System, syncs_together
+from mta.store.usage import EMPTY, Used, count
 from mta.store.writing import Writing
 
 _UNLIMITED = 1 << 62
@@ -119,6 +121,10 @@ class Store:
         """Look what folders there are, if any came or went. Call it about every 30 seconds. OSError."""
         self._folders.mailboxes.refresh()
         self._folders.domains.refresh()
+
+    def used(self, mailbox: Mailbox, known: Used = EMPTY) -> Used:
+        """What is in a mailbox, nothing in one that does not exist; `known` if that is still so. OSError."""
+        return count(self._system, self._folders.root, mailbox, known)
 
     # deliveries
 

@@ -56,13 +56,17 @@ def test_64_its_header() -> None:
     assert seconds(str(message["Date"])) == NOW
 
 
+TO = Recipient("sender@example.net", Domain("example.net"))
+AT_HOME = Recipient("sender@example.org", Mailbox("sender"))
+
+
 def test_47_it_comes_from_nobody_and_goes_to_the_sender() -> None:
-    delivery = report().delivery(Domain("example.net"))
+    delivery = report().delivery(TO)
     assert delivery.envelope == Envelope(
         REPORT_ID,
         "",
         NOW,
-        (Recipient("sender@example.net", Domain("example.net")),),
+        (TO,),
         {"protocol": "report", "body": "7BIT", "smtputf8": False},
     )
     assert b"".join(delivery.text.crlf) == report().octets.replace(b"\n", b"\r\n")
@@ -70,7 +74,7 @@ def test_47_it_comes_from_nobody_and_goes_to_the_sender() -> None:
 
 
 def test_in_a_mailbox_it_has_lf() -> None:
-    delivery = report().delivery(Mailbox("sender"))
+    delivery = report().delivery(AT_HOME)
     assert b"".join(delivery.text.lf) == report().octets
     assert delivery.octets == len(report().octets)
 
@@ -86,7 +90,7 @@ def test_47_none_to_nobody_and_none_of_nobody(sender: str, told: tuple[Told, ...
 
 def test_it_is_committed_like_any_message(tmp_path: Path) -> None:
     store = Store(tmp_path, host="mx")
-    deliveries = [report().delivery(way) for way in (Mailbox("sender"), Domain("example.net"))]
+    deliveries = [report().delivery(recipient) for recipient in (AT_HOME, TO)]
     store.commit(deliveries)
     assert [delivery.outcome for delivery in deliveries] == [Stored(), Stored()]
     (mail,) = (tmp_path / "sender" / "new").iterdir()
@@ -269,7 +273,7 @@ def test_eight_bits_are_announced() -> None:
     parsed = read(notice)
     assert parsed.returned_type == "message/rfc822"
     assert parsed.message["Content-Transfer-Encoding"] == "8bit"
-    assert notice.delivery(Mailbox("a")).envelope.client["body"] == "8BITMIME"
+    assert notice.delivery(AT_HOME).envelope.client["body"] == "8BITMIME"
 
 
 # --- other scripts
@@ -287,7 +291,7 @@ def test_69_addresses_in_utf8() -> None:
 def test_69_a_sender_in_utf8() -> None:
     notice = report(sender="jürgen@example.net")
     assert "To: <jürgen@example.net>\n".encode() in notice.octets
-    client = notice.delivery(Mailbox("a")).envelope.client
+    client = notice.delivery(AT_HOME).envelope.client
     assert (client["smtputf8"], client["body"]) == (True, "8BITMIME")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.ward import TEXT, Peer, Ward
-from tests.test_policy import HOSTILE_NAMES, LITERAL_FORMS, RELAY_FORMS
+from tests.policy.test_policy import HOSTILE_NAMES, LITERAL_FORMS, RELAY_FORMS
 
 SENDERS = [
     b"<>", b"<x@foreign.example>", b"<x@local.example>", b"<x@mx.example.org>", b"<x@[127.0.0.1]>",

@@ -17,7 +17,7 @@ from mta.relay.reporting.original import Original, is_whole, returned
 from mta.relay.reporting.status_part import status_part
 from mta.relay.reporting.told import Action, Told, delivered_here
 from mta.relay.reporting.wording import SUBJECTS, date, digest_text, gravest, report_text
-from mta.store import Delivery, Envelope, Recipient, Way
+from mta.store import Delivery, Envelope, Recipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class Notice:
     at: float
     """Epoch seconds."""
 
-    def delivery(self, way: Way) -> Delivery:
-        """It as a message to commit; `way` is where `to` lies, as the policy says."""
+    def delivery(self, *recipients: Recipient) -> Delivery:
+        """It as a message to commit; the recipients are what the policy makes of `to`."""
         client = {
             "protocol": "report",
             "body": "7BIT" if self.octets.isascii() else "8BITMIME",
             "smtputf8": not self.to.isascii(),
         }
-        envelope = Envelope(self.id, "", self.at, (Recipient(self.to, way),), client)
+        envelope = Envelope(self.id, "", self.at, recipients, client)
         made = Delivery(envelope, trace=b"")
         made.add(self.octets.replace(b"\n", b"\r\n"), self.octets)
         return made

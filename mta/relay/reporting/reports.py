@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop
-from mta.policy import POSTMASTER, Policy
+from mta.policy import POSTMASTER, Asker, Goal, Policy
 from mta.protocol.address import Address, parse_path
 from mta.protocol.replies import Reply
 from mta.relay.clock import SteadyClock
@@ -32,17 +32,24 @@ from mta.store import (
     Failed,
     Helpers,
     OpenLetter,
+    Recipient,
     Report,
     Status,
     Store,
     Way,
 )
+from mta.users.books import Books
+from mta.users.directory import NotCached
+from mta.users.errors import DatabaseDown
 
 _AGAIN: Final = 30.0
 """Seconds before a report is tried again that the disk refused."""
 _MOST: Final = 32
 
 Done = Callable[[Sequence[str]], None]
+
+
+Goals: TypeAlias = Sequence[Goal]
 
 
 class _Task(NamedTuple):
@@ -52,7 +59,7 @@ class _Task(NamedTuple):
     envelope: Envelope
     report: Report
     told: tuple[Told, ...]
-    way: Way
+    goals: Goals
     done: Callable[[], None]
 
 
@@ -66,6 +73,7 @@ class Reports:
         clock: SteadyClock,
         store: Store,
         helpers: Helpers,
+        books: Books,
         made: Callable[[str, str], None],
     ) -> None:
         """`made(domain, id)` is called for a report that waits for another server now."""
@@ -73,7 +81,11 @@ class Reports:
         self._log = log
         self._clock = clock
         self._store = store
+        self._books = books
+        self._looking_up = 0
         self._made = made
+        self._outgoing: dict[str, list[str]] = {}
+        """For each report that is committed: the domains to which it goes."""
         self._limiter: Limiter[_Task] = Limiter()
         self._making = Lane(helpers, self._make, _MOST)
         self._committing: Lane[Delivery, Delivery] = Lane(helpers, self._commit, _MOST)
@@ -85,18 +97,22 @@ class Reports:
 
     def configure(self, hostname: str, policy: Policy, expire: float) -> None:
         """Report by this configuration from now on."""
-        self._reporter = Reporter(hostname, f"{POSTMASTER}@{min(policy.local_domains)}")
+        self._reporter = Reporter(hostname, f"{POSTMASTER}@{policy.home_domain}")
         self._policy = policy
         self._expire = expire
 
     @property
     def is_idle(self) -> bool:
         """No report is being made; some may wait for a digest."""
-        return self._making.is_empty and self._committing.is_empty
+        return not self._looking_up and self._making.is_empty and self._committing.is_empty
 
     def can_reach(self, sender: str) -> bool:
-        """Whether a report to this reverse-path would go anywhere."""
-        return self._way(sender) is not None
+        """Whether a report to this reverse-path would go anywhere, as far as that is known by now."""
+        address = _address(sender)
+        try:
+            return address is not None and bool(self._goals(address))
+        except NotCached:
+            return True
 
     def make(self, entry: Entry, envelope: Envelope, status: Status, done: Done) -> None:
         """Make all reports that a status promises; `done` is called with their identifiers."""
@@ -112,13 +128,12 @@ class Reports:
         for report in pending:
             self._begin(entry, envelope, status, report, partial(one_less, report.id))
 
-    def settled(self, envelope: Envelope, ids: Sequence[str]) -> None:
+    def settled(self, ids: Sequence[str]) -> None:
         """That they are made stands in the letter's status now: they may be sent."""
         self.withheld.difference_update(ids)
-        way = self._way(envelope.sender)
-        if isinstance(way, Domain):
-            for each in ids:
-                self._made(way.name, each)
+        for each in ids:
+            for domain in self._outgoing.pop(each, ()):
+                self._made(domain, each)
 
     def tick(self, now: float) -> None:
         """Make the digests that are due; called every now and then."""
@@ -131,12 +146,39 @@ class Reports:
         self, entry: Entry, envelope: Envelope, status: Status, report: Report, done: Callable[[], None]
     ) -> None:
         told = promised(report, envelope, status.recipients, envelope.arrived + self._expire)
-        way = self._way(envelope.sender)
-        if not told or way is None:
-            done()  # wishes or rules are others than when it was promised
+        address = _address(envelope.sender)
+        if not told or address is None:
+            done()  # wishes are others than when it was promised
             return
-        task = _Task(entry, envelope, report, told, way, done)
-        if self._limiter.admit(envelope.sender, task, self._clock()):
+        self._resolve(address, lambda goals: self._admit(_Task(entry, envelope, report, told, goals, done)))
+
+    def _resolve(self, address: Address, done: Callable[[Goals], None]) -> None:
+        """Find out where a report goes, as soon as the books know."""
+        try:
+            goals = self._goals(address)
+        except NotCached as missing:
+            self._looking_up += 1
+            self._books.fetch(missing.keys, partial(self._looked_up, address, done))
+        else:
+            done(goals)
+
+    def _looked_up(self, address: Address, done: Callable[[Goals], None], down: DatabaseDown | None) -> None:
+        self._looking_up -= 1
+        again = partial(self._resolve, address, done)
+        if down is None:
+            again()
+        else:
+            self._loop.call_later(_AGAIN, again)
+
+    def _goals(self, address: Address) -> Goals:
+        """Where mail for this address goes; nowhere, if nobody has it. Raises NotCached."""
+        verdict = self._policy.judge_recipient(address, Asker(trusted=True), self._books)
+        return () if isinstance(verdict, Reply) else verdict
+
+    def _admit(self, task: _Task) -> None:
+        if not task.goals:
+            task.done()  # nobody has the address now
+        elif self._limiter.admit(task.envelope.sender, task, self._clock()):
             self._making.put(task, partial(self._ready, task))
 
     def _make(self, tasks: list[_Task]) -> list[Notice]:
@@ -155,7 +197,20 @@ class Reports:
         ]
 
     def _ready(self, task: _Task, notice: Notice) -> None:
-        self._put(notice.delivery(task.way), task.done)
+        self._put_all(notice, task.goals, task.done)
+
+    def _put_all(self, notice: Notice, goals: Goals, done: Callable[[], None]) -> None:
+        """A delivery for each way, as one that may have been made before has one only."""
+        left = _by_way(goals)
+        self._outgoing[notice.id] = [way.name for way in left if isinstance(way, Domain)]
+
+        def one_less(way: Way) -> None:
+            del left[way]
+            if not left:
+                done()
+
+        for way, recipients in list(left.items()):
+            self._put(notice.delivery(*recipients), partial(one_less, way))
 
     def _put(self, delivery: Delivery, done: Callable[[], None]) -> None:
         self._committing.put(delivery, partial(self._committed, delivery, done))
@@ -179,7 +234,7 @@ class Reports:
         first = digest.items[0]
         untold = [Untold(each.envelope.id, each.envelope.arrived, each.told) for each in digest.items]
         notice = make_digest(self._reporter, first.report.id, digest.sender, untold, now)
-        self._put(notice.delivery(first.way), partial(_all_done, digest.items))
+        self._put_all(notice, first.goals, partial(_all_done, digest.items))
 
     def close(self) -> None:
         """Nothing more is begun."""
@@ -190,12 +245,12 @@ class Reports:
             self._making.flush()
             self._committing.flush()
 
-    def _way(self, sender: str) -> Way | None:
-        address = _address(sender)
-        if address is None:
-            return None
-        way = self._policy.judge_recipient(address, trusted=True)
-        return None if isinstance(way, Reply) else way
+
+def _by_way(goals: Goals) -> dict[Way, list[Recipient]]:
+    found: dict[Way, list[Recipient]] = {}
+    for goal in goals:
+        found.setdefault(goal.way, []).append(Recipient(goal.address, goal.way, via=goal.via))
+    return found
 
 
 def _address(sender: str) -> Address | None:

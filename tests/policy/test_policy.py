@@ -5,27 +5,28 @@ from dataclasses import replace
 
 import pytest
 
-from mta.policy import BAD_DOMAIN, SENDER_NOT_LOCAL, Policy, client_address
+from mta.policy import BAD_DOMAIN, SENDER_NOT_LOCAL, Asker, Policy, client_address
 from mta.protocol.address import NULL_PATH, Address, parse_path
 from mta.protocol.replies import NO_SUCH_USER, RELAY_DENIED, Reply
-from mta.store import Domain, Mailbox
+from mta.store import Domain, Mailbox, Way
+from tests.policy.book import FOREIGN, LOCAL, OPEN, POLICY, STRANGER, TRUSTED, Notebook, account
 
-LOCAL, FOREIGN = "local.example", "foreign.example"
-
-POLICY = Policy(
-    local_domains=frozenset({LOCAL, "second.example"}),
-    relay_domains=frozenset({"backup.example"}),
-    relay_from=(ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
-    any_mailbox=True,
-    subaddress="+",
-    any_sender=True,
-)
+LISTED = Notebook([account("u@local.example"), account("u@second.example", folder="second.example/u")])
 
 
-def judge(path: bytes, *, trusted: bool = False, policy: Policy = POLICY) -> Mailbox | Domain | Reply | None:
-    """The decision for a path as it stands on the wire; None when it is no path at all (501)."""
+def way(address: Address, *, trusted: bool = False, policy: Policy = OPEN) -> Way | Reply:
+    """The one place where mail for an address goes, nobody having an account; or the refusal."""
+    verdict = policy.judge_recipient(address, TRUSTED if trusted else STRANGER, Notebook())
+    if isinstance(verdict, Reply):
+        return verdict
+    [goal] = verdict
+    return goal.way
+
+
+def judge(path: bytes, *, trusted: bool = False, policy: Policy = OPEN) -> Way | Reply | None:
+    """The same for a path as it stands on the wire; None when it is no path at all (501)."""
     parsed = parse_path(path)
-    return policy.judge_recipient(parsed[0], trusted) if parsed else None
+    return way(parsed[0], trusted=trusted, policy=policy) if parsed else None
 
 
 RELAY_FORMS = [
@@ -43,9 +44,10 @@ RELAY_FORMS = [
 
 
 @pytest.mark.parametrize("path", RELAY_FORMS)
-def test_no_form_of_a_foreign_address_is_served_for_a_stranger(path: bytes) -> None:
+@pytest.mark.parametrize("policy", [OPEN, POLICY], ids=["any", "listed"])
+def test_no_form_of_a_foreign_address_is_served_for_a_stranger(path: bytes, policy: Policy) -> None:
     # A literal that is ours has become our domain before the policy is asked; any other is foreign.
-    assert judge(path) in (None, RELAY_DENIED)
+    assert judge(path, policy=policy) in (None, RELAY_DENIED)
 
 
 LITERAL_FORMS = [
@@ -58,25 +60,42 @@ LITERAL_FORMS = [
 
 @pytest.mark.parametrize("path", LITERAL_FORMS)
 @pytest.mark.parametrize("trusted", [False, True])
-def test_a_foreign_address_inside_a_local_part_is_no_mailbox(path: bytes, trusted: bool) -> None:
-    assert judge(path, trusted=trusted) == NO_SUCH_USER
+@pytest.mark.parametrize("policy", [OPEN, POLICY], ids=["any", "listed"])
+def test_a_foreign_address_inside_a_local_part_is_no_mailbox(
+    path: bytes, trusted: bool, policy: Policy
+) -> None:
+    assert judge(path, trusted=trusted, policy=policy) == NO_SUCH_USER
 
 
-@pytest.mark.parametrize(
+SPELLINGS = pytest.mark.parametrize(
     "path",
     [b"<u@local.example>", b"<u@LOCAL.EXAMPLE>", b'<"u"@local.example>', b"<U@local.example>",
-     b"<@a.example:u@local.example>", b"<u+tag@local.example>", b"<u+v=foreign.example@local.example>",
-     b"<u@second.example>"],
+     b"<@a.example:u@local.example>", b"<u+tag@local.example>", b"<u+v=foreign.example@local.example>"],
 )  # fmt: skip
+
+
+@SPELLINGS
 def test_every_spelling_of_our_user_is_the_same_mailbox(path: bytes) -> None:
     assert judge(path) == Mailbox("u")
 
 
+@SPELLINGS
+def test_every_spelling_of_a_listed_user_is_its_mailbox(path: bytes) -> None:
+    parsed = parse_path(path)
+    assert parsed is not None
+    verdict = POLICY.judge_recipient(parsed[0], STRANGER, LISTED)
+    assert not isinstance(verdict, Reply)
+    assert [goal.way for goal in verdict] == [Mailbox("u")]
+
+
+def test_a_mailbox_that_anybody_may_have_is_named_by_its_local_part_alone() -> None:
+    assert judge(b"<u@second.example>") == Mailbox("u")
+
+
 @pytest.mark.parametrize("local", ["postmaster", "PostMaster", "POSTMASTER", "postmaster+x"])
 def test_postmaster_is_served_even_where_only_listed_mailboxes_are(local: str) -> None:
-    listed = replace(POLICY, any_mailbox=False)
-    assert listed.judge_recipient(Address(local, LOCAL), trusted=False) == Mailbox("postmaster")
-    assert listed.judge_recipient(Address("somebody", LOCAL), trusted=False) == NO_SUCH_USER
+    assert way(Address(local, LOCAL), policy=POLICY) == Mailbox("postmaster")
+    assert way(Address("somebody", LOCAL), policy=POLICY) == NO_SUCH_USER
 
 
 HOSTILE_NAMES = [
@@ -92,13 +111,14 @@ HOSTILE_NAMES = [
 
 
 @pytest.mark.parametrize("local", HOSTILE_NAMES, ids=ascii)
-def test_no_hostile_local_part_becomes_a_folder(local: str) -> None:
-    assert POLICY.judge_recipient(Address(local, LOCAL), trusted=True) == NO_SUCH_USER
+@pytest.mark.parametrize("policy", [OPEN, POLICY], ids=["any", "listed"])
+def test_no_hostile_local_part_becomes_a_folder(local: str, policy: Policy) -> None:
+    assert way(Address(local, LOCAL), trusted=True, policy=policy) == NO_SUCH_USER
 
 
 @pytest.mark.parametrize("local", ["new", "tmp", "cur", "con", "nul", "aux.txt", "a=b_c-d.e", "0", "A" * 64])
 def test_odd_but_harmless_local_parts_are_mailboxes(local: str) -> None:
-    assert POLICY.judge_recipient(Address(local, LOCAL), trusted=False) == Mailbox(local.lower())
+    assert way(Address(local, LOCAL)) == Mailbox(local.lower())
 
 
 @pytest.mark.parametrize(
@@ -107,14 +127,14 @@ def test_odd_but_harmless_local_parts_are_mailboxes(local: str) -> None:
      "127.0.0.1", "1", "x." * 127 + "toolong", "a_b.example", "[192.0.2.1]", "é.example", "a\n.example", ""],
 )  # fmt: skip
 def test_no_hostile_domain_becomes_a_folder(domain: str) -> None:
-    assert POLICY.judge_recipient(Address("v", domain), trusted=True) == BAD_DOMAIN
+    assert way(Address("v", domain), trusted=True) == BAD_DOMAIN
 
 
 def test_the_ways_out_are_for_trusted_clients_and_relay_domains_only() -> None:
-    assert POLICY.judge_recipient(Address("v", FOREIGN), trusted=True) == Domain(FOREIGN)
-    assert POLICY.judge_recipient(Address("v", FOREIGN), trusted=False) == RELAY_DENIED
-    assert POLICY.judge_recipient(Address("v", "backup.example"), trusted=False) == Domain("backup.example")
-    assert POLICY.judge_recipient(Address("v", "sub.backup.example"), trusted=False) == RELAY_DENIED
+    assert way(Address("v", FOREIGN), trusted=True) == Domain(FOREIGN)
+    assert way(Address("v", FOREIGN)) == RELAY_DENIED
+    assert way(Address("v", "backup.example")) == Domain("backup.example")
+    assert way(Address("v", "sub.backup.example")) == RELAY_DENIED
 
 
 @pytest.mark.parametrize(
@@ -123,17 +143,20 @@ def test_the_ways_out_are_for_trusted_clients_and_relay_domains_only() -> None:
      ("128.0.0.1", False), ("::2", False), ("::ffff:192.0.2.1", False), ("fe80::1%eth0", False)],
 )  # fmt: skip
 def test_a_client_is_trusted_by_its_network_alone(peer: str, trusted: bool) -> None:
-    assert POLICY.trusts(client_address(peer)) is trusted
+    networks = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+    assert replace(POLICY, relay_from=networks).trusts(client_address(peer)) is trusted
 
 
-def test_senders_may_be_limited_to_our_own() -> None:
-    strict = replace(POLICY, any_sender=False)
-    assert strict.judge_sender(NULL_PATH) is None
-    assert strict.judge_sender(Address("u", "second.example")) is None
-    assert strict.judge_sender(Address("u", FOREIGN)) == SENDER_NOT_LOCAL
-    assert POLICY.judge_sender(Address("u", FOREIGN)) is None
+@pytest.mark.parametrize(
+    ("sender", "refusal"),
+    [(NULL_PATH, None), (Address("u", "second.example"), None), (Address("u", FOREIGN), SENDER_NOT_LOCAL)],
+)
+def test_senders_may_be_limited_to_our_own(sender: Address, refusal: Reply | None) -> None:
+    asker = Asker(trusted=False, sender=sender)
+    assert replace(POLICY, any_sender=False).judge_sender(asker, Notebook()) == refusal
+    assert POLICY.judge_sender(asker, Notebook()) is None
 
 
 def test_subaddresses_can_be_switched_off() -> None:
-    assert replace(POLICY, subaddress="").judge_recipient(Address("u+tag", LOCAL), False) == NO_SUCH_USER
-    assert replace(POLICY, subaddress="-").judge_recipient(Address("u-tag", LOCAL), False) == Mailbox("u")
+    assert way(Address("u+tag", LOCAL), policy=replace(OPEN, subaddress="")) == NO_SUCH_USER
+    assert way(Address("u-tag", LOCAL), policy=replace(OPEN, subaddress="-")) == Mailbox("u")
