@@ -5,7 +5,8 @@ a row for each role and a column for each counter. A row has one writer, the loo
 in that role, so adding needs no lock; a reader takes whole cells and costs the writers nothing. Rows outlive
 their process: the next one in the same role counts on, and only its gauges are cleared.
 
-Each counter is declared once, below, with its unit and the sentence that every display shows for it.
+Each counter is declared once, below, with its unit and the sentence that every display shows for it. Names
+follow the conventions of Prometheus, whose units are seconds and bytes; cells hold microseconds and octets.
 This module must never know who counts or who looks.
 """
 
@@ -98,12 +99,14 @@ def _gauges(name: str, unit: str, text: str, label: str, values: Sequence[str]) 
 
 # every process
 
-TURNS = _of_each_process("turns", "counter", "turns", "Turns of the loop; where they stand still it hangs.")
+TURNS = _of_each_process(
+    "loop_turns", "counter", "turns", "Turns of the loop; where they stand still it hangs."
+)
 LONGEST_TURN = _of_each_process(
-    "longest_turn", "gauge", "microseconds", "The longest turn of the loop in the last minute or two."
+    "loop_longest_turn", "gauge", "microseconds", "The longest turn of the loop in the last minute or two."
 )
 LOG_DROPPED = _of_each_process(
-    "log_dropped", "counter", "records", "Log records lost: pipe or disk full, no file."
+    "log_dropped_records", "counter", "records", "Log records lost: pipe or disk full, no file."
 )
 
 # the way in
@@ -114,10 +117,12 @@ CONNECTIONS_TOTAL = _counters(
 CONNECTIONS_CURRENT = _gauges(
     "connections_current", "connections", "Connections open now.", "service", SERVICES
 )
-REFUSED = _counters("refused", "connections", "Connections turned away: too many.", "service", SERVICES)
-MESSAGES_ACCEPTED = _counter("messages_accepted", "messages", "Messages acknowledged with 250.")
-OCTETS_ACCEPTED = _counter("octets_accepted", "octets", "Octets of the messages accepted.")
-RECIPIENTS_ACCEPTED = _counter("recipients_accepted", "recipients", "Recipients of the messages accepted.")
+REFUSED = _counters(
+    "refused_connections", "connections", "Connections turned away: too many.", "service", SERVICES
+)
+MESSAGES_ACCEPTED = _counter("accepted_messages", "messages", "Messages acknowledged with 250.")
+OCTETS_ACCEPTED = _counter("accepted_bytes", "octets", "Octets of the messages accepted.")
+RECIPIENTS_ACCEPTED = _counter("accepted_recipients", "recipients", "Recipients of the messages accepted.")
 REJECTS = _counters(
     "rejects", "replies", "Commands and messages answered with 4xx or 5xx.", "reason", REASONS
 )
@@ -130,16 +135,16 @@ COMMITS = _counter("commits", "commits", "Batches of messages made durable.")
 COMMIT_MESSAGES = _counter("commit_messages", "messages", "Messages in those batches.")
 COMMIT_TIME = _counter("commit_time", "microseconds", "Time from handing a batch over until it was durable.")
 LONGEST_COMMIT = _gauge(
-    "longest_commit", "microseconds", "The longest of these times in the last minute or two."
+    "commit_longest", "microseconds", "The longest of these times in the last minute or two."
 )
 QUEUE_COMMITS = _gauge("queue_commits", "messages", "Messages that wait to be made durable.")
 
 # the way out
 
 MESSAGES_SENT = _counters(
-    "messages_sent", "messages", "Messages fetched, or taken by another server.", "service", ("pop3", "relay")
+    "sent_messages", "messages", "Messages fetched, or taken by another server.", "service", ("pop3", "relay")
 )
-OCTETS_SENT = _counters("octets_sent", "octets", "Octets of these messages.", "service", ("pop3", "relay"))
+OCTETS_SENT = _counters("sent_bytes", "octets", "Octets of these messages.", "service", ("pop3", "relay"))
 RELAY_CONNECTIONS_TOTAL = _counter(
     "relay_connections", "connections", "Connections to other servers begun since the start."
 )

@@ -76,9 +76,11 @@ class Child:
     ) -> None:
         self.name = kind.name
         self.services = kind.services
+        self.optional = kind.optional
         self.serial = 0
         self.trouble = ""
-        self.stopping = False
+        self.stopping = True
+        """It is not wanted: not started yet, or told to end."""
         self._kind = kind
         self._loop = loop
         self._parent = parent
@@ -103,6 +105,7 @@ class Child:
 
     def start(self) -> None:
         """Execute it. Raises CannotStart when that fails."""
+        self.stopping = False
         self._born = self._loop.clock()
         ours, theirs = socket.socketpair()
         with theirs:
@@ -195,7 +198,7 @@ class Child:
     def _bury(self, process: int, status: int, how: str) -> None:
         pause = None if self.stopping else self._next_pause()
         if pause is not None:
-            self._timer = self._loop.call_later(pause, self._restart)
+            self._timer = self._loop.call_later(pause, self.revive)
         self._parent.died(self, End(process, status, how, pause))
 
     def _next_pause(self) -> float:
@@ -204,7 +207,8 @@ class Child:
         self._deaths += 1
         return PAUSES[min(self._deaths, len(PAUSES)) - 1]
 
-    def _restart(self) -> None:
+    def revive(self) -> None:
+        """Start it; if that fails it has died, and is started again in a while."""
         try:
             self.start()
         except CannotStart as error:

@@ -33,6 +33,9 @@ from mta.server.tls import BadCertificate
 
 Message = dict[str, Any]
 
+_IN_CLEAR = frozenset({"metrics"})
+"""Services without TLS, in a process of their own."""
+
 OWN_DESCRIPTORS = 100
 """What a process has open beside its connections: listeners, pipes, files being written, folders."""
 
@@ -141,8 +144,8 @@ class InForce:
         return live.number(self.settings, key) if key in live.LIVE else ""
 
     def message(self, services: Set[str]) -> tuple[Message, list[int]]:
-        """What a child with these services is told, and the descriptors with it; without any, no key."""
-        pair = self.pair if services else None
+        """What a child with these services is told, and the descriptors with it; a key only who needs it."""
+        pair = self.pair if services - _IN_CLEAR else None
         sockets = {key: each for key, each in self.listening.sockets.items() if key[0] in services}
         return {
             "type": "configuration",

@@ -26,6 +26,8 @@ class Kind:
     name: str
     factory: str
     services: frozenset[str] = frozenset()
+    optional: bool = False
+    """It runs only while one of its services is listened for."""
 
 
 def spawn(kind: Kind, descriptors: Mapping[str, int], user: User | None) -> subprocess.Popen[bytes]:

@@ -29,7 +29,8 @@ RECEIVER = Kind(
     services=frozenset({"smtp", "datagram", "control", "pop3", "pop3s"}),
 )
 RELAY = Kind("relay", "mta.relay.runner:Relay")
-WORKERS = (RECEIVER, RELAY)
+METRICS = Kind("metrics", "mta.metrics.role:Metrics", services=frozenset({"metrics"}), optional=True)
+WORKERS = (RECEIVER, RELAY, METRICS)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Ground:
         common = {"log": self.log_write, "counters": self.counters.fd}
         if kind == LOGGER:
             return {**common, "pipe": self.log_read}
+        if kind == METRICS:
+            return common
         return {**common, "lock": self.lock, **self._hints(kind)}
 
     def _hints(self, kind: Kind) -> Mapping[str, int]:

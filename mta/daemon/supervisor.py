@@ -77,7 +77,8 @@ class Supervisor:
 
     def _serve(self) -> None:
         for child in self._children():
-            child.start()
+            if self._has_work(child):
+                child.start()
         self._pulse()
         self._loop.run()
 
@@ -139,7 +140,7 @@ class Supervisor:
         ]
         if not self._in_force.logging:
             keys.append({"key": LOGGING[0], "value": "0", "origin": ORIGIN})
-        processes = {child.name: child.process for child in self._children()}
+        processes = {child.name: child.process for child in self._children() if not child.stopping}
         return {
             "status": 0,
             "settings": keys,
@@ -205,7 +206,17 @@ class Supervisor:
         """A new configuration is in force: follow it, and let the children."""
         self._follow_settings()
         for child in self._children():
-            self._configure(child)
+            if not self._has_work(child):
+                child.stop()
+            elif child.stopping and not child.running:
+                child.revive()
+            else:
+                self._configure(child)
+
+    def _has_work(self, child: Child) -> bool:
+        """Whether it has to run: always, or for the listeners it has."""
+        listening = {service for service, _ in self._in_force.listening.sockets}
+        return not child.optional or not listening.isdisjoint(child.services)
 
     def _tell_log(self, outcome: Outcome) -> None:
         if outcome.status:
@@ -270,13 +281,16 @@ class Supervisor:
             self._fail(status, f"the {child.name} ended at once: {end.how}; see the lines above, or the log")
         if self._stage == "ending":
             self._end_next()
-        else:
-            self._settle()
+            return
+        if child.stopping and self._has_work(child):
+            child.revive()  # it was told to end, and is wanted again since
+        self._settle()
 
     def _settle(self) -> None:
         """Once every living child has the configuration in force, tell those who wait for that."""
         serial = self._in_force.serial
-        behind = [child for child in self._children() if child.running and child.serial < serial]
+        wanted = [child for child in self._children() if child.running and not child.stopping]
+        behind = [child for child in wanted if child.serial < serial]
         if behind or self._stage == "ending":
             return
         if self._stage == "starting":
