@@ -6,6 +6,7 @@ those of its beginning; a client is one connection's.
 
 from __future__ import annotations
 
+import secrets
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,14 +19,16 @@ from mta.identifier import Identifiers
 from mta.log.log import Log
 from mta.loop import Loop
 from mta.policy import IPAddress, Policy
-from mta.protocol.smtp_server import Terms
+from mta.protocol.terms import LoginTerms, Terms
 from mta.server.hourly import Hourly
 from mta.server.memory import Memory
+from mta.server.tls import ServerContext
 from mta.server.trace import TraceWriter
 from mta.store import Committer, Helpers, Space, Store, Usage
 from mta.users.accounts import Accounts
 from mta.users.books import Books
 from mta.users.directory import Directory
+from mta.users.guard import Guard
 
 _SPARE_OCTETS: Final = 1 << 20
 _SPARE_FILES: Final = 16
@@ -46,21 +49,40 @@ class Rules:
     context: ssl.SSLContext | None
     own_addresses: frozenset[str]
 
-    def terms(self, session_id: str, trusted: bool, tls: bool, *, datagrams: bool = False) -> Terms:
-        """What one session is told."""
-        limits = self.settings.limits
+    def login(self, client: Client, *, required: bool) -> LoginTerms:
+        """What a session with this client is told about logging in."""
+        scram, context = self.settings.users.scram, self.context
+        return LoginTerms(
+            required=required,
+            in_clear=client.address.is_loopback,
+            scram=scram,
+            binding=context.end_point if scram and isinstance(context, ServerContext) else b"",
+            nonce=secrets.token_urlsafe,
+        )
+
+    def terms(self, session_id: str, client: Client) -> Terms:
+        """What a session of SMTP is told."""
+        limits, service = self.settings.limits, client.service
         return Terms(
             hostname=self.settings.hostname.encode("ascii"),
             message_limit=limits.message,
             recipient_limit=limits.recipients,
             error_limit=limits.errors,
-            trusted=trusted,
+            trusted=client.trusted,
             local_domain=self.settings.local.domains[0],
             own_addresses=self.own_addresses,
-            starttls=self.context is not None and not tls and not datagrams,
+            starttls=self.context is not None and service not in ("submissions", "datagram"),
             session_id=session_id,
-            datagrams=datagrams,
+            datagrams=service == "datagram",
+            login=self._smtp_login(client),
         )
+
+    def _smtp_login(self, client: Client) -> LoginTerms | None:
+        if client.service in ("submission", "submissions"):
+            return self.login(client, required=True)
+        if client.service == "smtp" and self.settings.smtp.login:
+            return self.login(client, required=False)
+        return None
 
 
 @dataclass(slots=True)
@@ -73,6 +95,8 @@ class Desk:
     store: Store
     committer: Committer
     helpers: Helpers
+    readers: Helpers
+    """Threads for mail drops, so that reading them keeps nobody from writing."""
     memory: Memory
     space: Space
     identifiers: Identifiers
@@ -83,6 +107,7 @@ class Desk:
     books: Books
     usage: Usage
     hourly: Hourly
+    guard: Guard
     ask: Ask
 
     def set_live(self, key: str, value: int, by: str, done: Callable[[str], None]) -> None:

@@ -36,6 +36,7 @@ from mta.users.accounts import Accounts
 from mta.users.books import Books
 from mta.users.database import Database
 from mta.users.directory import Directory
+from mta.users.guard import Guard
 
 _HELPERS: Final = 4
 _CLOCK: Final = 1.0
@@ -90,6 +91,7 @@ class Receiver:
         if self._desk is None:
             self._desk = self._open(settings)
         self._rules = Rules(settings, Policy.of(settings), context, _own_addresses(listeners))
+        self._desk.guard.configure(settings.local.domains, scram=settings.users.scram)
         hourly = self._desk.hourly
         hourly.messages, hourly.recipients = settings.users.messages, settings.users.recipients
         self._admission.limit = settings.limits.connections
@@ -116,6 +118,8 @@ class Receiver:
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
+        if self._desk is not None:
+            self._desk.guard.hurry()
         for connection in list(self._sessions):
             connection.shut_down()
         self._loop.call_later(_PATIENCE, self._end)
@@ -146,6 +150,7 @@ class Receiver:
             store=store,
             committer=committer,
             helpers=helpers,
+            readers=Helpers(_HELPERS, self._loop.post),
             memory=self._memory,
             space=store.free(),
             identifiers=Identifiers(),
@@ -156,6 +161,7 @@ class Receiver:
             books=Books(directory, accounts, helpers.run),
             usage=Usage(store.used, helpers),
             hourly=Hourly(self._loop.clock),
+            guard=Guard(self._loop, accounts, directory, self._log),
             ask=self._ask,
         )
         self._loop.at_end_of_turn(self._hints.flush)
@@ -278,9 +284,11 @@ class Receiver:
     def _end(self) -> None:
         """Sessions that are left have had their time; what was submitted is committed all the same."""
         if self._desk is not None:
+            self._desk.guard.close()
             self._desk.directory.close()
             self._desk.committer.close()
             self._desk.helpers.close()
+            self._desk.readers.close()
             self._desk.store.close()
             self._desk = None
         self._loop.stop()

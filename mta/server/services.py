@@ -9,10 +9,12 @@ from mta.server.control import CONTROL
 from mta.server.datagram import DATAGRAM
 from mta.server.pop3 import POP3, POP3S
 from mta.server.service import Service
-from mta.server.smtp import SMTP
+from mta.server.smtp import SMTP, SUBMISSION, SUBMISSIONS
 
 SERVICES: Final[Mapping[str, Service]] = {
     "smtp": SMTP,
+    "submission": SUBMISSION,
+    "submissions": SUBMISSIONS,
     "datagram": DATAGRAM,
     "control": CONTROL,
     "pop3": POP3,

@@ -11,29 +11,45 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from mta.log import events as tell
-from mta.protocol.events import Data, Discarded, Event, Recipient, Sender, StartTls, Statistic, Text, Verify
-from mta.protocol.replies import NO_TLS, READY_FOR_TLS, Reply
+from mta.protocol.events import (
+    Data,
+    Discarded,
+    Event,
+    LoginQuestion,
+    Recipient,
+    Sender,
+    StartTls,
+    Statistic,
+    Text,
+    Verify,
+)
+from mta.protocol.replies import BAD_LOGIN, LOGGED_IN, NO_LOGIN_NOW, NO_TLS, READY_FOR_TLS, Reply
+from mta.protocol.sasl import Disproved, NeedVerifier, Password, Proven
+from mta.protocol.scram import Verifier
 from mta.protocol.smtp_server import SmtpServer
 from mta.server import xstat
 from mta.server.addressing import Addressing
 from mta.server.connection import Transport
 from mta.server.desk import Client, Desk, Rules
 from mta.server.intake import Intake
+from mta.server.login import Login
 from mta.server.reasons import reason_of
 from mta.server.service import Left, Service
 from mta.server.tls import TlsFilter
 from mta.users.account import Account
+from mta.users.guard import Busy, Down, Granted, Refused, Verdict
 
 
 class SmtpHost:
     """One session's host; the session and the connection belong to it."""
 
     __slots__ = (
-        "_left", "accepted", "account", "client", "connection", "desk", "envelope", "intake", "rules",
-        "session", "session_id", "started", "tls",
+        "_left", "_login", "_refusal", "_tls_first", "accepted", "client", "connection", "desk", "envelope",
+        "intake", "rules", "session", "session_id", "started", "tls",
     )  # fmt: skip
 
     def __init__(self, desk: Desk, rules: Rules, client: Client, left: Left) -> None:
@@ -43,14 +59,13 @@ class SmtpHost:
         self.rules = rules
         self.client = client
         self.session_id = desk.identifiers.next()
-        datagrams = client.service == "datagram"
-        terms = rules.terms(self.session_id, client.trusted, tls=False, datagrams=datagrams)
-        self.session = SmtpServer(terms)
+        self._refusal: Reply | None = None
+        self._tls_first = client.service == "submissions" and rules.context is not None
+        self.session = SmtpServer(rules.terms(self.session_id, client), tls=self._tls_first)
         self.session.rejected = self._rejected
         self.connection: Transport | None = None
         self.tls: TlsFilter | None = None
-        self.account: Account | None = None
-        """Whose login it is."""
+        self._login = Login(desk, client, self.session_id)
         self.started = desk.loop.clock()
         self.accepted = 0
         self.envelope = Addressing(self)
@@ -61,11 +76,23 @@ class SmtpHost:
         self.connection = connection
         tell.connected(self.desk.log, self.session_id, self.client.service, self.client.peer)
         self.transcribe(self.desk.log.transcript)
-        if refusal is None:
+        self._refusal = refusal
+        if self._tls_first:
+            connection.open(self.rules.context)
+        else:
+            self._greet()
+            connection.open()
+
+    def _greet(self) -> None:
+        if self._refusal is None:
             self.session.open()
         else:
-            self.session.refuse(refusal)
-        connection.open()
+            self.session.refuse(self._refusal)
+
+    @property
+    def account(self) -> Account | None:
+        """Who has logged in."""
+        return self._login.account if self.session.user else None
 
     def transcribe(self, on: bool) -> None:
         """Record every line from now on, or no longer."""
@@ -84,6 +111,9 @@ class SmtpHost:
     def tls_established(self, tls: TlsFilter) -> None:
         self.tls = tls
         tell.tls_started(self.desk.log, self.session_id, tls.version, tls.cipher)
+        self._login.forget()
+        if self._tls_first:
+            self._greet()
 
     def disconnected(self, reason: str) -> None:
         seconds = self.desk.loop.clock() - self.started
@@ -115,6 +145,20 @@ class SmtpHost:
             self.session.reply(READY_FOR_TLS)
             self.connection.start_tls(self.rules.context)
 
+    def _answer_login(self, question: LoginQuestion) -> None:
+        assert self.session.login is not None
+        self._login.ask(question, self.session.login.mechanism, self._hear_guard)
+
+    def _hear_guard(self, answer: Verdict | Verifier) -> None:
+        assert self.connection is not None
+        if self.connection.closed:
+            return
+        if isinstance(answer, Verifier):
+            self.session.verify_by(answer)
+        else:
+            self.session.reply(_VERDICTS[type(answer)])
+        self.connection.resume()
+
     def _transcribe(self, direction: str, line: bytes) -> None:
         told = tell.transcript_sent if direction == "S" else tell.transcript_received
         told(self.desk.log, self.session_id, line)
@@ -129,6 +173,14 @@ _ANSWERS: Final[dict[type, Callable[[SmtpHost, Any], None]]] = {
     Verify: lambda host, event: host.envelope.verify(event),
     Statistic: lambda host, event: host.session.reply(xstat.answer(event, host.desk.row.grid)),
     StartTls: SmtpHost._answer_starttls,
+    **dict.fromkeys((Password, NeedVerifier, Proven, Disproved), SmtpHost._answer_login),
+}
+
+_VERDICTS: Final[dict[type, Reply]] = {
+    Granted: LOGGED_IN,
+    Refused: BAD_LOGIN,
+    Busy: NO_LOGIN_NOW,
+    Down: NO_LOGIN_NOW,
 }
 
 SMTP: Final = Service(
@@ -137,3 +189,7 @@ SMTP: Final = Service(
     timeout=lambda settings: settings.limits.timeout,
 )
 """Mail from other servers."""
+SUBMISSION: Final = SMTP
+"""Mail from users, who log in first (RFC 6409)."""
+SUBMISSIONS: Final = replace(SMTP, refuse=lambda _reply: b"", tls=True, greets=False)
+"""The same under TLS from the first octet (RFC 8314 3.3); who is not let in reads nothing."""
