@@ -25,6 +25,8 @@ from itertools import count
 READ = select.POLLIN
 WRITE = select.POLLOUT
 GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
+HANG_UP = select.POLLRDHUP
+"""The peer says no more; told even while nobody reads."""
 
 # poll(2) and epoll(7) share the values of these bits, so that one mask serves both sets.
 assert (READ, WRITE, select.POLLERR, select.POLLHUP) == (
@@ -66,6 +68,9 @@ class Loop:
         self._watched: dict[int, Handler] = {}
         self._many = select.epoll()
         self._sessions: dict[int, Handler] = {}
+        self.resting = False
+        """Between `rest` and `go_on`."""
+        self._put_off: list[Action] = []
         self._timers: list[tuple[float, int, Timer]] = []
         self._tickets = count()
         self._posted: deque[Action] = deque()
@@ -104,6 +109,23 @@ class Loop:
         Events of this turn still meant for it go nowhere, even when its number is in use again."""
         del self._sessions[fd]
         self._many.unregister(fd)
+
+    def rest(self) -> None:
+        """Serve none of these many until `go_on`; everything else takes its turns."""
+        self.resting = True
+        self.unwatch(self._many.fileno())
+
+    def go_on(self) -> None:
+        """Serve them again, beginning with what was put off."""
+        self.resting = False
+        self.watch(self._many.fileno(), self._serve_sessions)
+        put_off, self._put_off = self._put_off, []
+        for action in put_off:
+            self.post(action)
+
+    def put_off(self, action: Action) -> None:
+        """While resting: do `action` when that is over."""
+        self._put_off.append(action)
 
     # time, and other threads
 

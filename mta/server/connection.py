@@ -17,7 +17,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
-from mta.loop import GONE, READ, WRITE, Loop
+from mta.loop import GONE, HANG_UP, READ, WRITE, Loop
 from mta.protocol.events import NEED_DATA, PAUSED, Closed
 from mta.server.tls import TlsError, TlsFilter
 
@@ -148,7 +148,9 @@ class Connection:
 
     def resume(self) -> None:
         """Go on after the host answered a session that was waiting for it."""
-        if not self.closed:
+        if self._loop.resting:
+            self._loop.put_off(self.resume)
+        elif not self.closed:
             self._guarded(self._turn)
 
     def hold(self) -> None:
@@ -159,6 +161,13 @@ class Connection:
         """End `hold`."""
         self._held = False
         self.resume()
+
+    def await_hang_up(self, told: Callable[[], None] | None) -> None:
+        """While the loop rests: tell when the peer hangs up; None: no longer."""
+        if told is None:
+            self._loop.unwatch(self._socket.fileno())
+        else:
+            self._loop.watch(self._socket.fileno(), lambda _events: told(), HANG_UP)
 
     def limit_reading(self, octets: int) -> None:
         """Take no more than so many octets from the socket in one turn."""

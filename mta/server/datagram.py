@@ -202,7 +202,7 @@ class DatagramListener:
         def connect(session: Session, host: Host, timeout: float) -> Exchange:
             assert isinstance(session, SmtpServer)
             exchange = Exchange(
-                self._loop.clock,
+                self._loop,
                 partial(self._send, peer),
                 partial(self._left, peer),
                 Numbers(optional=cookie is None),

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from mta.loop import Loop
 from mta.protocol.datagram import Again, Line, Numbers, is_line, is_opening
 from mta.protocol.events import NEED_DATA, PAUSED, Closed
 from mta.protocol.replies import Reply
@@ -31,13 +32,13 @@ class Exchange:
     """Carries one session: a datagram in, a datagram out. A Transport."""
 
     __slots__ = (
-        "_busy", "_clock", "_closing", "_ended", "_greeting", "_held", "_host", "_line", "_send", "_session",
+        "_busy", "_closing", "_ended", "_greeting", "_held", "_host", "_line", "_loop", "_send", "_session",
         "_waiting", "closed", "deadline", "numbers", "timeout",
     )  # fmt: skip
 
     def __init__(
         self,
-        clock: Callable[[], float],
+        loop: Loop,
         send: Callable[[bytes], None],
         ended: Callable[[], None],
         numbers: Numbers,
@@ -46,7 +47,7 @@ class Exchange:
         timeout: float,
     ) -> None:
         """`ended` is called once the session is over, before its host hears of it."""
-        self._clock = clock
+        self._loop = loop
         self._send = send
         self._ended = ended
         self._session = session
@@ -61,7 +62,7 @@ class Exchange:
         self._closing = ""
         self.numbers = numbers
         self.timeout = timeout
-        self.deadline = clock() + timeout
+        self.deadline = loop.clock() + timeout
         self.closed = False
 
     # what the listener does with it
@@ -101,7 +102,9 @@ class Exchange:
         self.resume()
 
     def resume(self) -> None:
-        if not self.closed:
+        if self._loop.resting:
+            self._loop.put_off(self.resume)
+        elif not self.closed:
             self._guarded(self._go_on)
 
     def hold(self) -> None:
@@ -183,7 +186,7 @@ class Exchange:
             self._send(reply)
 
     def _grant(self) -> None:
-        self.deadline = self._clock() + self.timeout
+        self.deadline = self._loop.clock() + self.timeout
 
     def _close(self, reason: str) -> None:
         if not self.closed:
