@@ -23,6 +23,7 @@ from mta.protocol.events import (
     Recipient,
     Sender,
     StartTls,
+    Statistic,
     Text,
     Verify,
 )
@@ -128,6 +129,8 @@ class Host:
                 return (
                     replies.NO_SUCH_USER if address.local == "nobody" else Reply(250, "2.1.5", f"<{address}>")
                 )
+            case Statistic(name):
+                return Reply(250, "", f"{name} of this host: 7")
             case StartTls():
                 return replies.READY_FOR_TLS
         raise AssertionError(event)
