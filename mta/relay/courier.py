@@ -216,6 +216,9 @@ class Courier:
             self._load(letters)
 
     def _give_back(self, parcel: Parcel) -> None:
+        if parcel.is_begun:
+            self._record(parcel, parcel.outcomes(TryLater(Reason.INTERRUPTED)), NOWHERE)
+            return
         parcel.close()
         self._desk.books.put_back(self.domain, (parcel.id,))
 
@@ -347,7 +350,7 @@ class Courier:
     def _give_early(self, connection: Connection) -> None:
         """The next letter. Not before one was taken: until then this may be the wrong host for them all."""
         self._replenish()
-        if self._parcels and not self._stopping:
+        if self._parcels and not self._stopping and self._current is not None and self._current.is_last:
             self._next = self._hand_over(connection)
 
     def _settle(self, fates: Sequence[Fate]) -> None:
@@ -376,7 +379,11 @@ class Courier:
         if any(isinstance(outcome, Delivered) for outcome in outcomes):
             self._carried += 1
             self._desk.schedule.succeeded(self.domain, now)
-        self._record(parcel, outcomes, self._trip())
+        if parcel.is_last:
+            self._record(parcel, parcel.outcomes(*outcomes), self._trip())
+        else:
+            parcel.keep(outcomes)
+            self._parcels.appendleft(parcel)
 
     def _convert(self, parcel: Parcel) -> None:
         """Nothing of it was said yet; it goes again as a text that this host can take (RFC 6152 3)."""
@@ -386,7 +393,7 @@ class Courier:
     def _converted(self, parcel: Parcel, trouble: Unconvertible | OSError | None) -> None:
         self._loading -= 1
         if trouble is not None:
-            self._record(parcel, [_unsuited(trouble)] * len(parcel.recipients), self._trip())
+            self._record(parcel, parcel.outcomes(_unsuited(trouble)), self._trip())
         elif self._over:
             self._give_back(parcel)
         else:
@@ -456,14 +463,14 @@ class Courier:
         trip = Trip(host=self._hop.name) if self._hop else NOWHERE
         while self._parcels:
             parcel = self._parcels.popleft()
-            self._record(parcel, [outcome] * len(parcel.recipients), trip)
+            self._record(parcel, parcel.outcomes(outcome), trip)
 
     def _end(self) -> None:
         """Well enough: what is left is for others."""
         if self._over:
             return
-        self._over = True
         self._put_back()
+        self._over = True
         self._desk.schedule.closed(self.domain, self._desk.clock())
         self._leave()
 

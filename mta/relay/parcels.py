@@ -6,6 +6,10 @@ read whole along with its envelope; a larger one stays open and is read piece by
 Between letter and session a text may become another: `convert` writes it in seven bits, for a host that takes
 no others. What is sent, and the size that is told, are the new one's. It lies in memory, so that a letter
 which is too large for that is not converted.
+
+A copy that is forwarded has a reverse-path of its own and says on top whose it was (`Delivered-To`), by which
+its loops are found. So recipients who are reached in different ways are different transactions, one after the
+other: a parcel keeps what became of the first until the last is decided.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import Final, TypeAlias
 from mta.protocol.client_events import Forward, Mail
 from mta.relay.conversion.sevenbit import Unconvertible, to_seven_bits
 from mta.relay.letters import Letter
+from mta.relay.outcome import Outcome
 from mta.store import BrokenLetter, Entry, Helpers, OpenLetter, Queue, Recipient
 
 SMALL: Final = 64 << 10
@@ -57,7 +62,9 @@ class Room:
 class Parcel:
     """A letter that is open, and those of its recipients for whom it is to be sent."""
 
-    __slots__ = ("_is_known_ascii", "_letter", "_room", "_text", "id", "offset", "recipients")
+    __slots__ = (
+        "_is_known_ascii", "_letter", "_outcomes", "_room", "_text", "id", "offset", "recipients",
+    )  # fmt: skip
 
     def __init__(self, letter: OpenLetter, text: bytes | None) -> None:
         """`text`: all of it; None: it is read from the open letter."""
@@ -66,7 +73,11 @@ class Parcel:
         self._room: Room | None = None
         self._is_known_ascii = False
         self.id = letter.entry.id
+        self._outcomes: list[Outcome] = []
         self.recipients = letter.waiting
+        """In the order in which they are sent to."""
+        if any(each.via for each in self.recipients):
+            self.recipients = tuple(sorted(self.recipients, key=_manner))
         self.offset = 0
         """Octets of its text handed out so far."""
 
@@ -79,15 +90,44 @@ class Parcel:
         """Where the operator wants it to go, as in `relay.routes`; empty: where others go."""
         return self._letter.status.reroute
 
+    @property
+    def group(self) -> tuple[Recipient, ...]:
+        """Those whose turn it is."""
+        rest = self.recipients[len(self._outcomes) :]
+        if not rest[-1].via:  # sorted: then none of them is forwarded
+            return rest
+        return tuple(each for each in rest if _manner(each) == _manner(rest[0]))
+
+    @property
+    def is_last(self) -> bool:
+        """There is no other group behind this one."""
+        return len(self._outcomes) + len(self.group) == len(self.recipients)
+
+    def keep(self, outcomes: Sequence[Outcome]) -> None:
+        """What became of this group; the next one's turn comes, from the first octet."""
+        self._outcomes += outcomes
+        self.offset = 0
+
+    def outcomes(self, *last: Outcome) -> list[Outcome]:
+        """For each recipient what was kept, or what is `last`: one for each that is left, or one for all."""
+        left = len(self.recipients) - len(self._outcomes)
+        return [*self._outcomes, *(last if len(last) == left else last * left)]
+
+    @property
+    def is_begun(self) -> bool:
+        """Something was kept."""
+        return bool(self._outcomes)
+
     def mail(self) -> Mail:
         """What a session must know of it."""
-        envelope, client = self._letter.envelope, self._letter.envelope.client
+        envelope, client, group = self._letter.envelope, self._letter.envelope.client, self.group
+        top = _top(group[0])
         return Mail(
-            sender=envelope.sender,
-            recipients=tuple(map(_forward, self.recipients)),
-            size=self._letter.length if self._text is None else len(self._text),
-            eightbit=not self._is_ascii,
-            smtputf8=bool(client.get("smtputf8")) and not self._has_ascii_header(),
+            sender=group[0].reverse_path or envelope.sender,
+            recipients=tuple(map(_forward, group)),
+            size=len(top) + (self._letter.length if self._text is None else len(self._text)),
+            eightbit=not (self._is_ascii and top.isascii()),
+            smtputf8=not top.isascii() or (bool(client.get("smtputf8")) and not self._has_ascii_header()),
             ret="FULL" if envelope.ret == "FULL" else "HDRS" if envelope.ret else "",
             envid=envelope.envid,
         )
@@ -98,14 +138,15 @@ class Parcel:
 
     def piece(self, helpers: Helpers, done: Callable[[bytes | OSError, bool], None]) -> None:
         """The next piece of its text and whether it is the last: at once when it is in memory."""
+        top = b"" if self.offset else _top(self.group[0])
         if self._text is not None:
-            done(self._text, True)
+            done(top + self._text, True)
             return
         offset, octets = self.offset, min(PIECE, self._letter.length - self.offset)
         self.offset += octets
         last = self.offset >= self._letter.length
         read = partial(self._letter.read, offset, octets)
-        helpers.run(read, lambda result: done(_whole(result, octets), last))
+        helpers.run(read, lambda result: done(_under(top, _whole(result, octets)), last))
 
     def convert(self, helpers: Helpers, done: Callable[[Unconvertible | OSError | None], None]) -> None:
         """Make it a text of seven bits. `done` is told later what is in the way: the text itself, or that it
@@ -201,6 +242,20 @@ def _whole(result: bytes | OSError, octets: int) -> bytes | OSError:
     if isinstance(result, bytes) and len(result) != octets:
         return OSError(f"the letter lost its end: {len(result)} octets instead of {octets}")
     return result
+
+
+def _manner(recipient: Recipient) -> tuple[str, str]:
+    """Recipients with the same one share a transaction."""
+    return recipient.via, recipient.reverse_path
+
+
+def _top(recipient: Recipient) -> bytes:
+    """What stands on top of a copy that is forwarded."""
+    return b"Delivered-To: %b\r\n" % recipient.via.encode("utf-8") if recipient.via else b""
+
+
+def _under(top: bytes, piece: bytes | OSError) -> bytes | OSError:
+    return piece if isinstance(piece, OSError) else top + piece
 
 
 def _forward(recipient: Recipient) -> Forward:
