@@ -55,8 +55,9 @@ class Host:
 
 
 def sent(dialogue: Dialogue) -> bytes:
-    first, *rest = [said(kind, text) for kind, text in dialogue.lines if kind[0] == "C"]
-    return first + b"0" * int(dialogue.settings.get("fill", 0)) + b"".join(rest)
+    (kind, text), *rest = [line for line in dialogue.lines if line[0][0] == "C"]
+    first = (kind, text + "0" * int(dialogue.settings.get("fill", 0)))
+    return b"".join(said(*line) for line in (first, *rest))
 
 
 def check(dialogue: Dialogue, host: Host, output: bytes) -> None:
@@ -68,7 +69,7 @@ def check(dialogue: Dialogue, host: Host, output: bytes) -> None:
         elif kind == "S>":
             del lines[: lines.index(text) + 1]
     assert lines == []
-    assert [host.closed] == ([text for kind, text in dialogue.lines if kind == "X:"] or [None])
+    assert ([host.closed] if host.closed else []) == [text for kind, text in dialogue.lines if kind == "X:"]
     assert host.done == " ".join(text for kind, text in dialogue.lines if kind == "V:").split()
 
 
