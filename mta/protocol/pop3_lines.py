@@ -11,6 +11,12 @@ COMMAND_LIMIT: Final = 510
 """Octets of a command without its CRLF; RFC 2449 4 asks for 253."""
 
 _CONTROLS: Final = bytes(range(32)) + b"\x7f"
+_SECRET: Final = (b"PASS", b"AUTH")
+
+
+def without_secret(line: bytes) -> bytes:
+    """A command as a log may show it, however ill-formed it is."""
+    return line[:4] + b" ..." if line[:4].upper() in _SECRET else line
 
 
 def fault_of(line: bytes, limit: int) -> Reply | None:

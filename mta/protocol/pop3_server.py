@@ -38,9 +38,10 @@ from mta.protocol.pop3_events import (
     StartTls,
     Update,
 )
-from mta.protocol.pop3_lines import COMMAND_LIMIT, fault_of
+from mta.protocol.pop3_lines import COMMAND_LIMIT, fault_of, without_secret
 from mta.protocol.pop3_replies import Refusal, Reply, ok
 from mta.protocol.pop3_states import (
+    ANY_TIME,
     AUTHENTICATING,
     AUTHORIZATION,
     CLOSED,
@@ -62,13 +63,11 @@ FAILURES: Final = 3
 ERROR_WEIGHT: Final = 5
 """A refused command counts as much as so many that get nobody further."""
 OUTPUT_BOUND: Final = 65536
-"""Octets that may wait to be sent before nothing more is served."""
+"""Octets that wait to be sent before nothing more is served."""
 
 _NO_MAIL: Final = Listing((), (), 0)
 _EXACT: Final = (USER, PASS)
 """What follows these is taken as it is; other lines may have blanks behind them."""
-_SECRET: Final = (b"PASS", b"AUTH")
-"""What follows these is for no log."""
 
 
 class Pop3Server(Wire):
@@ -255,7 +254,7 @@ class Pop3Server(Wire):
             return self._await_line()
         name, _, argument = line.partition(b" ")
         name = name.upper()
-        self._line = name + b" ..." if name in _SECRET else line
+        self._line = without_secret(line)
         self._transcribe_line()
         if self._strikes >= self.terms.error_limit * ERROR_WEIGHT:
             self._cut_off(replies.TOO_MANY_ERRORS, "too many errors")
@@ -301,7 +300,7 @@ class Pop3Server(Wire):
 
     def _settle(self, after: State, outcome: Outcome) -> Event | None:
         if isinstance(outcome, Lines):
-            self._arrive(after, outcome.first)
+            self._arrive(ANY_TIME[self.state], outcome.first)  # a list gets nobody further
             self._portions = outcome.portions
         elif isinstance(outcome, Reply):
             self._arrive(after, outcome)

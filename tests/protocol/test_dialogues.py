@@ -1,7 +1,6 @@
 """Plays the dialogues of tests/dialogues/smtp: line by line, byte by byte, and all at once where allowed.
 
-A file holds sections. `== title` begins one; the number in a title is the item of the checklist it shows.
-Then:
+How a file is read stands in `dialogues`. Its lines:
 
     with name=value ...    terms and decisions unlike the usual (host.py); `lockstep`: not all at once
     C: text                the client sends this line and CRLF; escapes \\r \\n \\t \\xHH \\\\ as in Python
@@ -18,56 +17,18 @@ What is not said by the file must not happen: no other reply, no other message, 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mta.protocol import replies
-from tests.protocol.host import TERMS, Host, Message, replies_of
+from tests.protocol.dialogues import Dialogue, dialogues, matches, said
+from tests.protocol.host import TERMS, Host, Message, login_terms, replies_of
 
-FOLDER = Path(__file__).parent.parent / "dialogues" / "smtp"
-
-
-@dataclass(frozen=True)
-class Dialogue:
-    title: str
-    settings: dict[str, str]
-    lines: tuple[tuple[str, str], ...]
-
-
-def read(path: Path) -> Iterator[Dialogue]:
-    """The sections of one file."""
-    for section in re.split(r"^== ", path.read_text("utf-8"), flags=re.MULTILINE)[1:]:
-        title, *lines = [line for line in section.splitlines() if line.strip() and not line.startswith("#")]
-        settings: dict[str, str] = {}
-        parts: list[tuple[str, str]] = []
-        for line in lines:
-            if line.startswith("with "):
-                settings |= {name: value for name, _, value in (w.partition("=") for w in line[5:].split())}
-            else:
-                assert re.match(r"(C:|C~|S:|S\*|X:|A:|R:)( |$)", line), f"{path.name}: {line}"
-                parts.append((line[:2], line[3:]))
-        yield Dialogue(f"{path.stem}: {title}", settings, tuple(parts))
-
-
-DIALOGUES = [dialogue for path in sorted(FOLDER.glob("*.txt")) for dialogue in read(path)]
+DIALOGUES = dialogues("smtp", ("C:", "C~", "S:", "S*", "X:", "A:", "R:"))
 PIPELINED = [dialogue for dialogue in DIALOGUES if "lockstep" not in dialogue.settings]
-
-
-def octets(text: str) -> bytes:
-    """The file's escapes resolved; what is not ASCII is UTF-8."""
-    return re.sub(
-        rb"\\(x[0-9a-f]{2}|.)",
-        lambda found: (
-            {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}.get(found[1])
-            or bytes.fromhex(found[1][1:].decode())
-        ),
-        text.encode("utf-8"),
-    )
 
 
 def host_for(settings: dict[str, str]) -> Host:
@@ -76,18 +37,17 @@ def host_for(settings: dict[str, str]) -> Host:
     terms: Any = {
         name: read[field.type](settings[name])
         for name, field in TERMS.__dataclass_fields__.items()
-        if name in settings
+        if name in settings and field.type in read
     }
-    assert settings.keys() <= {*terms, "data", "final", "lockstep"}
+    assert settings.keys() <= {*terms, "data", "final", "lockstep", "login", "tls"}
+    if "login" in settings:
+        terms["login"] = login_terms(settings["login"])
     return Host(
         replace(TERMS, **terms),
+        tls="tls" in settings,
         data=replies.LOCAL_FAULT if "data" in settings else replies.GO_AHEAD,
         final=replies.NO_SPACE if "final" in settings else replies.queued("id"),
     )
-
-
-def matches(expected: str, line: str) -> bool:
-    return line.startswith(expected[:-3]) if expected.endswith("...") else line == expected
 
 
 def expect(expectations: list[tuple[str, str]], output: bytes) -> None:
@@ -139,7 +99,7 @@ def play(dialogue: Dialogue, say: Callable[[Host, bytes], bytes]) -> None:
             if expectations:
                 expect(expectations, output + say(host, sent))
                 sent, output, expectations = b"", b"", []
-            sent += octets(text) + (b"\r\n" if kind == "C:" else b"")
+            sent += said(kind, text)
         elif kind in ("S:", "S*"):
             expectations.append((kind, text))
             if not sent and output:
@@ -162,10 +122,6 @@ def test_byte_by_byte(dialogue: Dialogue) -> None:
 @pytest.mark.parametrize("dialogue", PIPELINED, ids=lambda d: d.title)
 def test_all_at_once(dialogue: Dialogue) -> None:
     host = host_for(dialogue.settings)
-    host.say(
-        b"".join(
-            octets(t) + (b"\r\n" if kind == "C:" else b"") for kind, t in dialogue.lines if kind[0] == "C"
-        )
-    )
+    host.say(b"".join(said(kind, text) for kind, text in dialogue.lines if kind[0] == "C"))
     expect([line for line in dialogue.lines if line[0][0] == "S"], host.output)
     check_end(dialogue, host)
