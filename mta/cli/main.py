@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _DEFAULTS = (Path("/etc/mta/mta.conf"), Path("etc/mta.conf"))
 
 SUBCOMMANDS = {
+    "alias": "lead addresses to others",
+    "ban": "serve an address, a network or a user no longer",
     "config": "show every setting in force and where it came from",
     "control": "change settings of the running server, until its next reload",
     "metrics": "show its counters, each second",
@@ -31,7 +33,9 @@ SUBCOMMANDS = {
     "reload": "let the running server read its configuration again",
     "send": "play files of SMTP lines to a server, over TCP or UDP",
     "sendmail": "send a message from standard input, as sendmail(8) does",
+    "story": "tell what happened to a message, or in a session",
     "tls": "make a certificate for trying out",
+    "user": "add, show, change and remove accounts",
 }
 """Each is a module of this package."""
 

@@ -6,7 +6,7 @@ Addresses, replies and headers were written by strangers: what is not printable 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 Row = Mapping[str, Any]
@@ -41,6 +41,14 @@ def octets(number: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table, its columns as wide as they must be."""
+    table = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
 def _due(when: float | None, now: float) -> str:
@@ -111,10 +119,7 @@ def stats(answer: Row) -> Iterator[str]:
     if not answer["domains"]:
         yield EMPTY
         return
-    table = [_HEAD, *(_stat(each, answer["now"]) for each in answer["domains"])]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+    yield from columns(_HEAD, (_stat(each, answer["now"]) for each in answer["domains"]))
     yield from _left_off(answer)
 
 

@@ -233,12 +233,15 @@ class Accounts:
 
     def lookup(self, keys: Iterable[Key]) -> Mapping[Key, Entry]:
         """What there is to know of these addresses: an entry for every key."""
-        entries = dict.fromkeys(keys, NOBODY)
-        possible = [key for key in entries if _is_possible(key)]
+        wanted = dict.fromkeys(keys)
+        possible = [key for key in wanted if _is_possible(key)]
+        entries: dict[Key, Entry] = {}
         if possible:
             with self._database.reading() as connection:
                 for portion in _portions(possible, _MOST_KEYS):
                     entries.update(_entries(connection, portion))
+        for key in wanted:
+            entries.setdefault(key, NOBODY)
         return entries
 
     def changes_since(self, mark: Mark | None) -> Changes:

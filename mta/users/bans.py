@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from ipaddress import ip_network
 from typing import Final
 
 from mta.config.units import Unfit, parse_domain
@@ -24,9 +25,14 @@ def subject_of(text: str) -> str:
 
 def _network(text: str) -> Network:
     try:
-        network = ipaddress.ip_network(text)
+        network = ip_network(text)
     except ValueError as error:
-        raise UnfitName(f"{text[:80]!a} is no address, network or user: {ascii(str(error))[1:-1]}") from error
+        if "has host bits set" in str(error):
+            whole = ip_network(text, strict=False)
+            raise UnfitName(
+                f"{text} is an address in a network: say {whole}, or the address alone"
+            ) from error
+        raise UnfitName(f"{text[:80]!a} is no address, network or user") from error
     if isinstance(network, ipaddress.IPv6Network):
         return _unmapped(network)
     return network

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select
 
-from mta.config.units import Unfit, parse_domain
+from mta.config.units import parse_domain
+from mta.store import Mailbox
 from mta.users.account import Key
 from mta.users.errors import AlreadyExists, UnfitName
 from mta.users.names import fit
@@ -60,11 +61,12 @@ def _choices(key: Key, wish: str | None) -> Sequence[str]:
 
 
 def _judge(folder: str) -> None:
-    """Raises UnfitName for what is neither a name nor a domain and a name."""
+    """Raises UnfitName for what is neither a name nor a domain and a name, or not to the store's taste."""
     domain, slash, name = folder.rpartition("/")
     try:
+        Mailbox(folder)
         fits = fit(name) == name and (not slash or parse_domain(domain) == domain)
-    except Unfit as error:
+    except ValueError as error:
         raise UnfitName(f"{folder[:80]!a} cannot be a folder: {error}") from error
     if not fits:
         raise UnfitName(f"{folder[:80]!a} cannot be a folder")

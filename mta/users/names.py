@@ -19,8 +19,8 @@ MOST_OCTETS: Final = 64
 """Of a local part (RFC 5321 4.5.3.1.1)."""
 
 _ORDINARY: Final = re.compile(r"[a-z0-9][a-z0-9._=-]{0,63}")
-_punctuation: Final = re.compile(r"[._=+'&-]")
-_RULE: Final = "small letters and digits, with any of ._=-+'& between them"
+_punctuation: Final = re.compile(r"[._=+-]")
+_RULE: Final = "small letters and digits, with any of ._=-+ between them"
 _MAILDIR: Final = frozenset({"tmp", "new", "cur"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
@@ -49,15 +50,17 @@ class Newcomer:
 
 
 def account_of(row: Row[*tuple[Any, ...]]) -> Account:
-    """An account from a row that begins with the public columns."""
+    """An account from a row that begins with the public columns.
+
+    Many are remembered: those of a domain share its name, and most have a folder of their own name."""
     number, name, domain, folder, role, *rest = row[: len(PUBLIC)]
-    return Account(number, name, domain, folder, Role(role), *rest)
+    return Account(number, name, intern(domain), name if folder == name else folder, Role(role), *rest)
 
 
 def found(connection: Connection, keys: Sequence[Key]) -> Mapping[Key, Account]:
     """The accounts of these addresses, as far as there are any."""
     rows = connection.execute(select(*PUBLIC).where(tuple_(users.c.name, users.c.domain).in_(keys)))
-    return {(row.name, row.domain): account_of(row) for row in rows}
+    return {(account.name, account.domain): account for account in map(account_of, rows)}
 
 
 def first_administrator(connection: Connection) -> Account | None:
