@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mta.counters import Row
 from mta.log import events
 from mta.log.file import LogFile
+from mta.log.follow import Follower
 from mta.log.log import Log
 from mta.loop import Loop
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:  # a configuration is handed to us; at run time the log depend
     from mta.config.snapshot import Snapshot
 
 _PIECE = 1 << 16
+_INDEX_EVERY = 1.0
+"""Seconds between two looks at what is to be indexed."""
 _TRANSCRIPT = re.compile(rb"\S+ \S+ \S+ transcript ")
 
 
@@ -42,6 +46,8 @@ class Logger:
         self._torn = b""
         self._main: LogFile | None = None
         self._transcript: LogFile | None = None
+        self._followers: dict[str, Follower] = {}
+        self._loop.call_later(_INDEX_EVERY, self._index)
 
     def configure(self, snapshot: Snapshot, listeners: object, context: object) -> None:
         """Write to the files that the configuration names. What is wrong with them ends nothing."""
@@ -60,6 +66,7 @@ class Logger:
         elif self._transcript is not None:
             self._transcript.close()
             self._transcript = None
+        self._follow({path, transcript})
         self._loop.watch(self._pipe, self._readable)
 
     def _moved(self, file: LogFile | None, path: str) -> LogFile:
@@ -73,6 +80,8 @@ class Logger:
         """Open the files anew: somebody has moved them away."""
         for file in self._files():
             file.reopen()
+        for follower in self._followers.values():
+            follower.finish()
         events.reopened(self._log)
 
     def stop(self) -> None:
@@ -100,7 +109,24 @@ class Logger:
         os.close(self._pipe)
         for file in self._files():
             file.close()
+        self._follow(set())
         self._loop.stop()
+
+    # the indexes
+
+    def _follow(self, paths: set[str]) -> None:
+        for path in self._followers.keys() - paths:
+            self._followers.pop(path).finish()
+        for path in paths - self._followers.keys():
+            self._followers[path] = Follower(path, partial(self._no_index, path))
+
+    def _index(self) -> None:
+        for follower in self._followers.values():
+            follower.advance()
+        self._loop.call_later(_INDEX_EVERY, self._index)
+
+    def _no_index(self, path: str, error: OSError) -> None:
+        events.fault(self._log, "indexing the log", path, error)
 
     # the files
 
