@@ -74,6 +74,7 @@ class Instance:
         self._more = more
         self._records: list[Record] = []
         self._other_lines: list[str] = []
+        self._log = b""
         self._news = threading.Condition()
         self._ended = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -144,6 +145,7 @@ class Instance:
 
     def _take(self, line: bytes) -> None:
         with self._news:
+            self._log += line
             try:
                 self._records.append(parse_record(line))
             except NotARecord:
@@ -170,6 +172,11 @@ class Instance:
             found = self._matching(event, fields, after)
         assert found, f"no record {event} {fields} in:\n{self.output()}"
         return found[0]
+
+    def log(self) -> bytes:
+        """The log as it was written."""
+        with self._news:
+            return self._log
 
     def output(self) -> str:
         """All it has said, for the message of a failed assertion."""

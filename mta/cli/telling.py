@@ -1,0 +1,135 @@
+"""The words in which `mta story` tells a record: one line of plain English each.
+
+A record whose event is not known here is told by its name and its fields, so nothing is left out. Text of
+strangers comes escaped, as the log has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from mta.cli.tables import counted, octets, printable
+from mta.log.logfmt import Record
+
+Telling = Callable[[Record], str]
+
+
+def told(record: Record) -> str:
+    """What a record says, without its time."""
+    telling = _TELLINGS.get(record.event)
+    return telling(record) if telling else _plainly(record)
+
+
+def _plainly(record: Record) -> str:
+    return " ".join([record.event, *(f"{key}={value}" for key, value in record.fields.items())])
+
+
+def _text(record: Record, key: str, missing: str = "") -> str:
+    return printable(record.text(key)) if key in record.fields else missing
+
+
+def _path(address: str) -> str:
+    return f"<{printable(address)}>"
+
+
+# sessions
+
+
+def _connected(record: Record) -> str:
+    return (
+        f"{_text(record, 'peer')} connects ({_text(record, 'service')}), session {_text(record, 'session')}"
+    )
+
+
+def _tls_started(record: Record) -> str:
+    return f"goes on under {_text(record, 'version')} ({_text(record, 'cipher')})"
+
+
+def _logged_in(record: Record) -> str:
+    return f"logs in as {_text(record, 'login')} by {_text(record, 'mechanism')}"
+
+
+def _login_failed(record: Record) -> str:
+    who, how = _text(record, "login"), _text(record, "mechanism")
+    return f"fails to log in as {who} by {how}: {_text(record, 'reason')}"
+
+
+def _rejected(record: Record) -> str:
+    command = _text(record, "command")
+    what = "the message" if command == "." else command
+    return f"{what} is refused: {_text(record, 'reply')}"
+
+
+def _accepted(record: Record) -> str:
+    recipients = ", ".join(map(_path, record.list("recipients")))
+    size = octets(int(record.fields["size"]))
+    by = f", handed in by {_text(record, 'login')}" if "login" in record.fields else ""
+    return (
+        f"the message {record.fields['id']} from {_path(record.text('sender'))} to {recipients} is ours: "
+        f"{size}{by}"
+    )
+
+
+def _recipients(record: Record) -> str:
+    return f"and to {', '.join(map(_path, record.list('recipients')))}"
+
+
+def _closed(record: Record) -> str:
+    messages = counted(int(record.fields.get("messages", "0")), "message")
+    return f"the session ends ({_text(record, 'reason')}) after {record.fields['seconds']} s and {messages}"
+
+
+# the way out
+
+
+def _where(record: Record) -> Iterator[str]:
+    if "host" in record.fields:
+        yield f"at {_text(record, 'host')} [{_text(record, 'address', 'no address')}]"
+    if "tls" in record.fields:
+        yield f"under {_text(record, 'tls')}, certificate {_text(record, 'certificate')}"
+
+
+def _words(record: Record) -> str:
+    said = [f'they said "{_text(record, "reply")}"'] if "reply" in record.fields else []
+    seen = [_text(record, key) for key in ("reason", "detail") if key in record.fields]
+    return "; ".join([*seen, *said]) or "no reason was given"
+
+
+def _attempt(what: str) -> Telling:
+    def telling(record: Record) -> str:
+        place = ", ".join(_where(record))
+        return f"{_path(record.text('recipient'))} {what}{f' {place}' if place else ''}: {_words(record)}"
+
+    return telling
+
+
+def _reported(record: Record) -> str:
+    return f"a report goes to {_path(record.text('recipient'))} as the message {record.fields['id']}"
+
+
+def _transcript(record: Record) -> str:
+    if "received" in record.fields:
+        return f"  C: {_text(record, 'received')}"
+    if "sent" in record.fields:
+        return f"  S: {_text(record, 'sent')}"
+    if "text" in record.fields:
+        return f"  C: [{record.fields['text']} octets of text]"
+    return f"  -- transcript {_text(record, 'step')}"
+
+
+_TELLINGS: Final[dict[str, Telling]] = {
+    "connected": _connected,
+    "tls_started": _tls_started,
+    "logged_in": _logged_in,
+    "login_failed": _login_failed,
+    "rejected": _rejected,
+    "accepted": _accepted,
+    "recipients": _recipients,
+    "closed": _closed,
+    "delivered": _attempt("delivered"),
+    "deferred": _attempt("waits"),
+    "failed": _attempt("refused for good"),
+    "reported": _reported,
+    "transcript": _transcript,
+}
