@@ -26,7 +26,9 @@ LOGGER = Kind("logger", "mta.log.logger:Logger")
 RECEIVER = Kind(
     "receiver",
     "mta.server.receiver:Receiver",
-    services=frozenset({"smtp", "submission", "submissions", "datagram", "control", "pop3", "pop3s"}),
+    services=frozenset(
+        {"smtp", "submission", "submissions", "datagram", "control", "management", "pop3", "pop3s"}
+    ),
 )
 RELAY = Kind("relay", "mta.relay.runner:Relay")
 METRICS = Kind("metrics", "mta.metrics.role:Metrics", services=frozenset({"metrics"}), optional=True)

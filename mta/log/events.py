@@ -70,6 +70,11 @@ def set_live(log: Log, key: str, old: str, new: str, by: str) -> None:
     log.write("INFO", "set", key=key, old=old, new=new, by=by)
 
 
+def administered(log: Log, session: str, peer: str, login: str, order: str) -> None:
+    """An order of the administration protocol was carried out, without its passwords; `login`: by whom."""
+    log.write("INFO", "administered", session=session, peer=peer, login=login, order=order)
+
+
 def restart_needed(log: Log, key: str, old: str, new: str) -> None:
     """A key that has changed in the file and stays as it is until the next start."""
     log.write("WARNING", "restart_needed", key=key, old=old, new=new)

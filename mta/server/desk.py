@@ -21,6 +21,7 @@ from mta.loop import Loop
 from mta.policy import IPAddress, Policy
 from mta.protocol.terms import LoginTerms, Terms
 from mta.server.hourly import Hourly
+from mta.server.intermission import Intermission
 from mta.server.memory import Memory
 from mta.server.tls import ServerContext
 from mta.server.trace import TraceWriter
@@ -108,6 +109,9 @@ class Desk:
     usage: Usage
     hourly: Hourly
     guard: Guard
+    intermission: Intermission
+    settings: Settings
+    """Those in force; a session has its own rules for what does not change under its feet."""
     ask: Ask
 
     def set_live(self, key: str, value: int, by: str, done: Callable[[str], None]) -> None:
@@ -133,9 +137,11 @@ class Client:
     """Address and port, as a log shows them."""
     service: str
     trusted: bool
+    outside: bool = False
+    """It came by a listener that other machines may reach."""
 
     @classmethod
-    def of(cls, address: IPAddress, port: int, service: str, trusted: bool) -> Client:
+    def of(cls, address: IPAddress, port: int, service: str, trusted: bool, outside: bool = False) -> Client:
         host = str(address)
         peer = f"[{host}]:{port}" if address.version == 6 else f"{host}:{port}"
-        return cls(address, host, peer, service, trusted)
+        return cls(address, host, peer, service, trusted, outside)

@@ -1,5 +1,5 @@
-"""The receiver's rest, as TIMEOUT of the administration protocol asks for it: nobody new is let in and nothing
-is answered for a while, yet nobody is cut off and nothing is lost.
+"""The receiver's rest, as TIMEOUT of the administration protocol asks for it: nobody new is let in and
+nothing is answered for a while, yet nobody is cut off and nothing is lost.
 
 Only sessions rest. What they have begun goes on in its threads, whose results wait; the loop turns, hears the
 supervisor, and shows the service manager that it lives. Clients wait in the kernel's queues, and their time
@@ -33,7 +33,9 @@ class Intermission:
         return self._timer is not None
 
     def begin(self, seconds: float, whose: Connection, done: Callable[[], None]) -> bool:
-        """Rest until the time is over or `whose` client hangs up, then call `done`; False: it rests already."""
+        """Rest until the time is over or the client `whose` hangs up, then call `done`.
+
+        False: it rests already."""
         if self.lasts:
             return False
         self._since = self._loop.clock()

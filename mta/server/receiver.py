@@ -25,6 +25,7 @@ from mta.server.connection import Connect, Connection, Transport
 from mta.server.datagram import DatagramListener
 from mta.server.desk import Ask, Client, Desk, Message, Rules
 from mta.server.hourly import Hourly
+from mta.server.intermission import Intermission
 from mta.server.listener import Admission, Listener
 from mta.server.memory import Memory
 from mta.server.service import Guest
@@ -70,6 +71,7 @@ class Receiver:
         self._rules: Rules | None = None
         self._desk: Desk | None = None
         self._ask: Ask = _ask_nobody
+        self._intermission = Intermission(loop, self._rest, self._go_on)
         self._hints = HintSender(None if hints is None else socket.socket(fileno=hints))
         self._ticks = 0
         self._stopping = False
@@ -90,6 +92,7 @@ class Receiver:
         settings = snapshot.settings
         if self._desk is None:
             self._desk = self._open(settings)
+        self._desk.settings = settings
         self._rules = Rules(settings, Policy.of(settings), context, _own_addresses(listeners))
         self._desk.guard.configure(settings.local.domains, scram=settings.users.scram)
         hourly = self._desk.hourly
@@ -115,6 +118,7 @@ class Receiver:
         if self._stopping:
             return
         self._stopping = True
+        self._intermission.end()
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
@@ -162,6 +166,8 @@ class Receiver:
             usage=Usage(store.used, helpers),
             hourly=Hourly(self._loop.clock),
             guard=Guard(self._loop, accounts, directory, self._log),
+            intermission=self._intermission,
+            settings=settings,
             ask=self._ask,
         )
         self._loop.at_end_of_turn(self._hints.flush)
@@ -197,11 +203,14 @@ class Receiver:
         for key in wanted.keys() - self._listeners.keys():
             if key[0] in SERVICES and not self._stopping:
                 self._listeners[key] = self._listener(key[0], wanted[key])
+                if self._intermission.lasts:
+                    self._listeners[key].pause()
 
     def _listener(self, service: str, sock: socket.socket) -> Listener | DatagramListener:
         if sock.type == socket.SOCK_DGRAM:
             return DatagramListener(self._loop, sock, self._rules_in_force, partial(self._begin, service))
-        return Listener(self._loop, sock, partial(self._accepted, service), self._no_room)
+        outside = not client_address(sock.getsockname()[0]).is_loopback
+        return Listener(self._loop, sock, partial(self._accepted, service, outside), self._no_room)
 
     def _rules_in_force(self) -> Rules:
         assert self._rules is not None
@@ -210,21 +219,27 @@ class Receiver:
     def _no_room(self, error: OSError) -> None:
         tell.fault(self._log, "accepting connections", "resting for a second", error)
 
-    def _accepted(self, name: str, sock: socket.socket, peer: tuple[Any, ...]) -> None:
+    def _accepted(self, name: str, outside: bool, sock: socket.socket, peer: tuple[Any, ...]) -> None:
         service = SERVICES[name]
         objection = SPOKE_TOO_SOON if service.greets and _speaks(sock) else None
-        refusal = self._begin(name, peer, partial(Connection, self._loop, sock), objection)
+        connect = partial(Connection, self._loop, sock)
+        refusal = self._begin(name, peer, connect, objection, outside)
         if refusal is not None:
             _refuse(sock, service.refuse(refusal))
 
     def _begin(
-        self, name: str, peer: tuple[Any, ...], connect: Connect, objection: Reply | None = None
+        self,
+        name: str,
+        peer: tuple[Any, ...],
+        connect: Connect,
+        objection: Reply | None = None,
+        outside: bool = False,
     ) -> Reply | None:
-        """Serve one more client of this service, or return the refusal."""
+        """Serve one more client of this service, or return the refusal. `outside`: see Client."""
         assert self._rules is not None
         assert self._desk is not None
         address = client_address(peer[0])
-        client = Client.of(address, peer[1], name, self._rules.policy.trusts(address))
+        client = Client.of(address, peer[1], name, self._rules.policy.trusts(address), outside)
         refusal = self._admission_to(name).admit(address, client.trusted)
         if refusal is not None:
             self._row.add(REFUSED[name])
@@ -250,13 +265,26 @@ class Receiver:
 
     # time
 
+    def _rest(self) -> None:
+        """An intermission begins."""
+        for listener in self._listeners.values():
+            listener.pause()
+
+    def _go_on(self, seconds: float) -> None:
+        """It is over; its time counts for nobody."""
+        for connection in self._sessions:
+            connection.deadline += seconds
+        for listener in self._listeners.values():
+            listener.resume()
+
     def _tick(self) -> None:
         if self._desk is None:
             return  # it has ended in this very turn
         self._commits.tick(self._desk.committer.waiting)
         now = self._loop.clock()
-        for connection in [each for each in self._sessions if each.deadline <= now]:
-            connection.check_time(now)
+        if not self._intermission.lasts:
+            for connection in [each for each in self._sessions if each.deadline <= now]:
+                connection.check_time(now)
         if not self._stopping:
             self._desk.helpers.run(self._desk.store.free, self._measured)
             self._ticks += 1

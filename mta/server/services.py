@@ -7,6 +7,7 @@ from typing import Final
 
 from mta.server.control import CONTROL
 from mta.server.datagram import DATAGRAM
+from mta.server.management import MANAGEMENT
 from mta.server.pop3 import POP3, POP3S
 from mta.server.service import Service
 from mta.server.smtp import SMTP, SUBMISSION, SUBMISSIONS
@@ -17,6 +18,7 @@ SERVICES: Final[Mapping[str, Service]] = {
     "submissions": SUBMISSIONS,
     "datagram": DATAGRAM,
     "control": CONTROL,
+    "management": MANAGEMENT,
     "pop3": POP3,
     "pop3s": POP3S,
 }
