@@ -84,6 +84,7 @@ LOGGED_IN: Final = Reply(235, "2.7.0", "logged in")
 BAD_LOGIN: Final = Reply(535, "5.7.8", "user name or password is wrong")
 NO_LOGIN_NOW: Final = Reply(454, "4.7.0", "logging in is not possible for the moment, try again later")
 TOO_MANY_CONNECTIONS: Final = Reply(421, "4.7.0", "too many connections, try again later")
+BANNED: Final = Reply(554, "5.7.1", "you are not served here")
 SPOKE_TOO_SOON: Final = Reply(554, "5.5.1", "you spoke before the greeting")
 
 
