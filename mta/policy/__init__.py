@@ -21,6 +21,7 @@ from mta.policy.clients import IPAddress, Network, client_address  # isort: skip
 from mta.policy.bounds import lack_of_quota, lack_of_room
 from mta.policy.decisions import (
     BAD_DOMAIN,
+    BEEN_HERE,
     OVER_QUOTA,
     SENDER_NOT_LOCAL,
     Asker,
@@ -33,6 +34,7 @@ from mta.policy.recipients import POSTMASTER, Book
 
 __all__ = [
     "BAD_DOMAIN",
+    "BEEN_HERE",
     "OVER_QUOTA",
     "POSTMASTER",
     "SENDER_NOT_LOCAL",

@@ -16,6 +16,7 @@ SENDER_NOT_LOCAL: Final = Reply(550, "5.7.1", "only senders of our own domains m
 SENDER_NOT_YOURS: Final = Reply(
     553, "5.7.1", "you are logged in, and this sender is not one of your addresses"
 )
+LOCKED_OUT: Final = Reply(553, "5.7.1", "your account is disabled")
 BAD_DOMAIN: Final = Reply(550, "5.1.2", "no mail can be sent to that domain")
 DISABLED: Final = Reply(550, "5.2.1", "this mailbox is disabled")
 OVER_QUOTA: Final = Reply(452, "4.2.2", "this mailbox is full, try again later")

@@ -8,6 +8,7 @@ from mta.config import Settings
 from mta.policy.clients import IPAddress, Network, in_any
 from mta.policy.decisions import (
     BAD_DOMAIN,
+    LOCKED_OUT,
     SENDER_NOT_LOCAL,
     SENDER_NOT_YOURS,
     Asker,
@@ -70,7 +71,11 @@ class Policy:
         return None if allowed else SENDER_NOT_LOCAL
 
     def _judge_own(self, sender: Address, account: Account, book: Book, trace: Trace | None) -> Reply | None:
-        """Who is logged in sends as itself, whatever its role: `<>` is nobody's."""
+        """Who is logged in sends as itself, whatever its role: `<>` is nobody's. An account may have been
+        disabled since."""
+        now = book.entry(account.name, account.domain).account
+        if now is None or not now.enabled:
+            return LOCKED_OUT
         owned = sender.domain in self.local_domains and self._owns(account, sender, book, trace)
         if trace is not None:
             text = f"<{sender}> is {'' if owned else 'not '}an address of {account.address} alone"

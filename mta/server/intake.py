@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from mta.counters import MESSAGES_ACCEPTED, OCTETS_ACCEPTED, RECIPIENTS_ACCEPTED
 from mta.log import events as tell
+from mta.policy import BEEN_HERE
 from mta.protocol.events import Text
+from mta.protocol.header import Header
 from mta.protocol.replies import GO_AHEAD, LOCAL_FAULT, NO_SPACE, Reply, queued
+from mta.server.fields import Fields, been_here, completion
 from mta.server.memory import MOST
 from mta.server.trace import Hop
 from mta.store import Delivery, Domain, Envelope, Failed, Reason, failure
@@ -21,6 +24,7 @@ from mta.store import Delivery, Domain, Envelope, Failed, Reason, failure
 if TYPE_CHECKING:
     from mta.server.smtp import SmtpHost
 
+SUBMISSION_SERVICES: Final = ("submission", "submissions")
 _LEAST_READ: Final = 4096
 """Octets read at once from a session that has no share of the memory left."""
 
@@ -28,11 +32,13 @@ _LEAST_READ: Final = 4096
 class Intake:
     """Of one session."""
 
-    __slots__ = ("_delivery", "_host", "_on_disk", "_share", "_writing")
+    __slots__ = ("_delivery", "_header", "_host", "_on_disk", "_share", "_writing")
 
     def __init__(self, host: SmtpHost) -> None:
         self._host = host
         self._delivery: Delivery | None = None
+        self._header: Header | None = None
+        """Of a message whose header matters, until all of it was seen."""
         self._share = 0
         self._on_disk = False
         self._writing = False
@@ -47,7 +53,12 @@ class Intake:
         self._reserve(sender.size)
         self._on_disk = False
         self._delivery = self._new_delivery()
+        self._header = Header() if self._is_submission or host.envelope.aliases else None
         return GO_AHEAD
+
+    @property
+    def _is_submission(self) -> bool:
+        return self._host.client.service in SUBMISSION_SERVICES
 
     def _new_delivery(self) -> Delivery:
         host, opened = self._host, self._host.envelope
@@ -89,10 +100,38 @@ class Intake:
         delivery = self._delivery
         assert delivery is not None
         delivery.add(event.crlf, event.lf)
+        if self._header is not None and not self._inspect(self._header, delivery, event):
+            return
         if event.last and not self._on_disk:
             self._commit(delivery)
         else:
             self._write(delivery, event.last)
+
+    def _inspect(self, header: Header, delivery: Delivery, event: Text) -> bool:
+        """Whether the text may go on: not before all of the header is here, and not in a circle."""
+        if not header.feed(event.lf, last=event.last):
+            return False
+        self._header = None
+        fields = header.fields()
+        if been_here(fields, self._host.envelope.aliases):
+            self._refuse(BEEN_HERE, event.last)
+            return False
+        if self._is_submission:
+            delivery.trace += self._missing(delivery, header, fields)
+        return True
+
+    def _missing(self, delivery: Delivery, header: Header, fields: Fields) -> bytes:
+        host, envelope = self._host, delivery.envelope
+        present = {
+            b"date": host.desk.trace.date(),
+            b"message-id": f"<{envelope.id}@{host.rules.settings.hostname}>",
+            b"from": envelope.sender,
+        }
+        return completion(present, header, fields)
+
+    def _refuse(self, reply: Reply, last: bool) -> None:
+        self.abandon()
+        (self._host.session.reply if last else self._host.session.discard)(reply)
 
     def _write(self, delivery: Delivery, last: bool) -> None:
         """Too large to wait in memory: to disk, and nothing more from this client until it is there."""
@@ -113,8 +152,7 @@ class Intake:
             self.abandon()
             return
         if isinstance(result, OSError):
-            self.abandon()
-            (host.session.reply if last else host.session.discard)(self._lament(delivery, failure(result)))
+            self._refuse(self._lament(delivery, failure(result)), last)
         elif last:
             self._commit(delivery)
         host.connection.release()
@@ -166,6 +204,7 @@ class Intake:
             delivery.wire_size,
             desk.loop.clock() - host.envelope.began,
             host.tls.version if host.tls else None,
+            host.account.address if host.account else None,
         )
 
     # what is held

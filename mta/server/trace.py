@@ -47,10 +47,11 @@ class TraceWriter:
             f"Received: from {hop.helo} ([{_tagged(hop.client)}])\n"
             f"\tby {hop.hostname} with {hop.protocol}{security}\n"
             f"\tid {hop.identifier}{purpose};\n"
-            f"\t{self._today()}\n"
+            f"\t{self.date()}\n"
         ).encode()
 
-    def _today(self) -> str:
+    def date(self) -> str:
+        """The present second as RFC 5322 3.3 writes it."""
         second = int(self.now())
         if second != self._second:
             self._second = second
