@@ -64,7 +64,8 @@ class GroupCommit:
             draft.complete(delivery)
 
     def _sync_files(self, batch: Sequence[Delivery]) -> Sequence[Delivery]:
-        if not self._syncing.files_together(len(batch)):
+        reused = any(draft.is_spare for delivery in batch for draft in delivery.drafts)
+        if not (reused or self._syncing.files_together(len(batch))):
             return self._each(_sync_each_file, batch)
         closed = self._each(self._sync_foreign_files, batch)
         try:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 
 from mta.store.folders import Directory
+from mta.store.spares import Spares
 from mta.store.system import System
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,10 +24,18 @@ _WRITE_OUT = 8_000_000
 class Draft:
     """One file. Every method may raise OSError; then `remove` it."""
 
-    __slots__ = ("_fd", "_system", "directory", "name", "octets", "started", "synced")
+    __slots__ = ("_fd", "_former", "_system", "directory", "name", "octets", "started", "synced")
 
-    def __init__(self, system: System, directory: Directory, name: str, sealed: int | None = None) -> None:
-        """Make the file, empty; or take over one of so many octets that another process has sealed."""
+    def __init__(
+        self,
+        system: System,
+        directory: Directory,
+        name: str,
+        sealed: int | None = None,
+        spares: Spares | None = None,
+    ) -> None:
+        """Make the file, empty; or take a spare, to be `cut` when all is written; or take over one of so many
+        octets that another process has sealed."""
         self._system = system
         self.directory = directory
         self.name = name
@@ -35,7 +44,12 @@ class Draft:
         """Octets the disk has been told to begin with."""
         self.synced = sealed is not None
         self._fd: int | None = None
-        if sealed is None:
+        self._former: int | None = None
+        """Octets of the file whose place it takes."""
+        taken = spares.take(directory, name) if spares is not None else None
+        if taken is not None:
+            self._fd, self._former = taken
+        elif sealed is None:
             self._fd = system.open(name, _FLAGS, _MODE, dir_fd=directory.fd)
 
     def write(self, parts: Sequence[bytes]) -> None:
@@ -45,6 +59,16 @@ class Draft:
         if self.octets - self.started >= _WRITE_OUT:
             self._system.start_write_out(self.fd, self.started, self.octets - self.started)
             self.started = self.octets
+
+    @property
+    def is_spare(self) -> bool:
+        """It has been another file: only a sync of everything makes sure that it is that no more."""
+        return self._former is not None
+
+    def cut(self) -> None:
+        """What was written is all of it; of its former life nothing is left."""
+        if self._former is not None and self._former > self.octets:
+            self._system.ftruncate(self.fd, self.octets)
 
     def rewrite(self, octets: bytes, offset: int) -> None:
         """Put other octets in the place of ones that were written."""

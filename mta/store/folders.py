@@ -109,6 +109,7 @@ class Folders:
         self.tmp = self._child(self.others, ".tmp")
         self.commit = self._child(self.others, ".commit")
         self.error = self._child(self.others, ".error")
+        self.spare = self._child(self.others, ".spare")
         self.mailboxes = Names(system, self.root)
         self.domains = Names(system, self.others)
 

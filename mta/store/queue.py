@@ -8,6 +8,7 @@ letter is a few of these, in an order that loses nobody and tells nobody twice, 
     deferral      save(tried, due)
     some are      save(tried, due)                                before the letter is touched again
     finish        letter, status                                  removed in this order, nothing synced
+    retire        letter                                          its file becomes a spare
     report        save(promise), Store.commit_once, save(reported)
     give up       save(promise, ended), Store.commit_once, save(reported), bury
     no report     save(ended with a note), bury
@@ -38,6 +39,7 @@ from mta.store.letter import BrokenLetter
 from mta.store.reading import OpenLetter, any_status, open_letter
 from mta.store.saving import ERROR, Change, Homes, Saved, Saving
 from mta.store.scan import Scanning
+from mta.store.spares import Spares
 from mta.store.status import Entry, Status
 from mta.store.syncing import Syncing
 from mta.store.system import System
@@ -51,8 +53,12 @@ Removed: TypeAlias = OSError | None
 class Queue:
     """The letters below .OTHER_SERVERS. One process at a time, under the tree's lock."""
 
-    def __init__(self, system: System, folders: Folders, syncing: Syncing, writer: str) -> None:
+    def __init__(
+        self, system: System, folders: Folders, syncing: Syncing, spares: Spares | None, writer: str
+    ) -> None:
+        """`spares` gets the files of letters that are retired."""
         self._system = system
+        self._spares = spares
         self._folders = folders
         self._syncing = syncing
         self._keeping = Keeping(system, syncing)
@@ -162,6 +168,23 @@ class Queue:
         homes = Homes(self._folders.others)
         return self._removed(entries, lambda entry: homes[entry.domain])
 
+    def retire(self, entries: Sequence[Entry]) -> list[Removed]:
+        """Finish small letters that have no status; the next ones are written into their files. Never raises
+        OSError."""
+        spares, homes = self._spares, Homes(self._folders.others)
+        if spares is None:
+            return self.finish(entries)
+
+        def put(entry: Entry) -> None:
+            with suppress(FileNotFoundError):
+                spares.put(homes[entry.domain], entry.id)
+
+        return [_removed(put, entry) for entry in entries]
+
+    def expire_spares(self, before: float) -> int:
+        """Remove the files of letters that were retired before this time; how many. OSError."""
+        return self._spares.expire(before) if self._spares is not None else 0
+
     def bury(self, entries: Sequence[Entry], now: float) -> list[Saved]:
         """Move letters into the error folders, with their statuses, which say why; the entries there.
         Interrupted, it is to be done again. Never raises OSError."""
@@ -249,6 +272,14 @@ def _opened(step: Callable[[Entry], OpenLetter], entry: Entry) -> Opened:
         return step(entry)
     except (OSError, BrokenLetter) as error:
         return error
+
+
+def _removed(step: Callable[[Entry], None], entry: Entry) -> Removed:
+    try:
+        step(entry)
+    except OSError as error:
+        return error
+    return None
 
 
 def _closed(opened: Sequence[Opened]) -> list[OpenLetter]:

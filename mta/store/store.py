@@ -26,6 +26,7 @@ from mta.store.maildrop_sizes import WireSizes
 from mta.store.once import Once
 from mta.store.queue import Queue
 from mta.store.records import Records, Recovery, Unfinished
+from mta.store.spares import Spares
 from mta.store.syncing import Syncing
 from mta.store.system import System, syncs_together
 from mta.store.usage import EMPTY, Used, count
@@ -64,12 +65,13 @@ class Store:
         self._folders = Folders(self._system, root, commits=commits)
         together = sync == "batch" and syncs_together()
         syncing = Syncing(self._system, self._folders.root, together=together)
-        self._writing = Writing(self._system, self._folders, host=host, writer=writer)
+        spares = Spares(self._system, self._folders.spare) if together else None
+        self._writing = Writing(self._system, self._folders, spares, host=host, writer=writer)
         self._group = GroupCommit(self._folders, self._writing, syncing)
         self._records = Records(self._system, self._folders, self._writing, syncing)
         self._once = Once(self._folders, self._writing, syncing, self._group)
         self._wire_sizes = WireSizes(self._system)
-        self.queue = Queue(self._system, self._folders, syncing, writer)
+        self.queue = Queue(self._system, self._folders, syncing, spares, writer)
         """The letters below .OTHER_SERVERS, for the relay and `mta queue`."""
 
     @contextmanager

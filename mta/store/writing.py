@@ -18,6 +18,7 @@ from mta.store.drafts import Draft
 from mta.store.envelope import Domain, Envelope, Mailbox, Way
 from mta.store.folders import Directory, Folders, Place
 from mta.store.letter import Letter, envelope_lines, first_line
+from mta.store.spares import Spares
 from mta.store.system import System
 
 _CHUNK = 1_000_000
@@ -35,9 +36,10 @@ class Form(Draft):
         name: str,
         target: Directory,
         sealed: int | None = None,
+        spares: Spares | None = None,
     ) -> None:
         """`target` is the folder it is published in."""
-        super().__init__(system, directory, name, sealed)
+        super().__init__(system, directory, name, sealed, spares)
         self.target = target
 
     @abstractmethod
@@ -94,6 +96,7 @@ class LetterForm(Form):
         line = self._line(delivery)
         if line != self._first_line:
             self.rewrite(line, 0)
+        self.cut()
 
     def final_name(self, delivery: Delivery, host: str) -> str:
         return delivery.envelope.id
@@ -106,10 +109,14 @@ class LetterForm(Form):
 class Writing:
     """Writes the files of deliveries, up to the point where they are published."""
 
-    def __init__(self, system: System, folders: Folders, *, host: str, writer: str) -> None:
-        """`host` goes into Maildir names, `writer` into those of drafts."""
+    def __init__(
+        self, system: System, folders: Folders, spares: Spares | None, *, host: str, writer: str
+    ) -> None:
+        """`spares` are written over, if there are any, for letters of one domain; `host` goes into Maildir
+        names, `writer` into those of drafts."""
         self._system = system
         self._folders = folders
+        self._spares = spares
         # maildir(5): these two would be taken for a path and for flags; the comma begins S=.
         self.host = host.replace("/", r"\057").replace(":", r"\072").replace(",", r"\054")
         self.writer = writer
@@ -196,16 +203,19 @@ class Writing:
             yield MaildirForm, tmp, tmp
 
     def _only_form(self, envelope: Envelope, way: Way) -> Form:
-        form = MaildirForm if isinstance(way, Mailbox) else LetterForm
         name = self.draft_name(envelope)
-        place = self._folders.place(way)
         try:
-            return form(self._system, place.tmp, name, place.home)
+            return self._made(way, name)
         except FileNotFoundError:
             # The folder was removed in the last second, while we held it open.
             self._folders.forget(way)
-            place = self._folders.place(way)
-            return form(self._system, place.tmp, name, place.home)
+            return self._made(way, name)
+
+    def _made(self, way: Way, name: str) -> Form:
+        place = self._folders.place(way)
+        if isinstance(way, Mailbox):
+            return MaildirForm(self._system, place.tmp, name, place.home)
+        return LetterForm(self._system, place.tmp, name, place.home, spares=self._spares)
 
     def _check(self, place: Place, way: Way) -> None:
         """A record can be linked into the folders of its own file system only; a mailbox may get a copy."""
