@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _DEFAULTS = (Path("/etc/mta/mta.conf"), Path("etc/mta.conf"))
 
 SUBCOMMANDS = {
+    "admin": "say one command to the administration port: users, limits, numbers",
     "alias": "lead addresses to others",
     "ban": "serve an address, a network or a user no longer",
     "config": "show every setting in force and where it came from",
