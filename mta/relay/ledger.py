@@ -28,11 +28,11 @@ from mta.relay.courier import Trip
 from mta.relay.lanes import Lane
 from mta.relay.letters import Letter
 from mta.relay.outcome import Delivered, Never, Outcome, TryLater
-from mta.relay.parcels import Loaded, Parcel, Room, entry_of, load
+from mta.relay.parcels import SMALL, Loaded, Parcel, Room, entry_of, load
 from mta.relay.reporting.reports import Reports
 from mta.relay.schedule import Found, Plan, Schedule
 from mta.relay.verdict import Attempt, follow, is_plain
-from mta.store import BrokenLetter, Entry, Envelope, Helpers, Queue, Recipient, Status
+from mta.store import BrokenLetter, Entry, Envelope, Helpers, OpenLetter, Queue, Recipient, Status
 
 _AGAIN: Final = 30.0
 """Seconds before a step is tried again that the disk refused."""
@@ -83,7 +83,7 @@ class Ledger:
         self._opening: Lane[tuple[Entry, int], Loaded] = Lane(helpers, partial(load, queue), _MOST)
         self._saving = Lane(helpers, queue.save, _MOST)
         self._finishing = Lane(helpers, queue.finish, _MOST)
-        self._removing = Lane(helpers, queue.finish, _MOST_MARKED)
+        self._retiring = Lane(helpers, queue.retire, _MOST_MARKED)
         self._landed: list[Entry] = []
         self._burying = Lane(helpers, self._move_to_error, _MOST)
         self._aside: Lane[tuple[Entry, str], Entry | OSError] = Lane(helpers, self._move_aside, _MOST)
@@ -99,7 +99,7 @@ class Ledger:
     @property
     def is_idle(self) -> bool:
         """Nothing is on its way to the disk."""
-        lanes = (*self._lanes, self._removing)
+        lanes = (*self._lanes, self._retiring)
         return not self._landed and all(lane.is_empty for lane in lanes)
 
     def close(self) -> None:
@@ -188,30 +188,37 @@ class Ledger:
         by_address = {r.address: o for r, o in zip(parcel.recipients, outcomes, strict=True)}
         attempt = Attempt(by_address, trip.host, trip.dsn, now)
         if is_plain(letter, attempt):
-            self._remove(entry, done)
+            self._remove(letter, done)
             return
         plan = self._schedule.plan(entry.domain, entry.id, now)
         can_tell = self._reports.can_reach(letter.envelope.sender)
         status = follow(letter, attempt, plan, can_tell=can_tell)
         if status is None:
-            self._remove(entry, done)
+            self._remove(letter, done)
         else:
             self._save(_Case(entry, letter.envelope, status, done))
 
-    def _remove(self, entry: Entry, done: Callable[[], None]) -> None:
+    def _remove(self, letter: OpenLetter, done: Callable[[], None]) -> None:
         """By and by, as far as it can be marked."""
-        if len(self._removing) < _MOST_MARKED and self._mark(entry):
-            if self._removing.is_empty:
-                self._loop.call_later(_GATHER_SECONDS, self._remove_marked)
-            self._removing.put(entry, partial(self._finished, entry, _nothing))
-            done()
-        else:
+        entry = letter.entry
+        if len(self._retiring) >= _MOST_MARKED or not self._mark(entry):
             self._finish(entry, done)
+            return
+        if entry.serial or letter.length > SMALL:
+            self._finish(entry, _nothing)
+        else:
+            self._retire(entry)
+        done()
 
-    def _remove_marked(self) -> None:
-        self._removing.flush()
-        if not self._removing.is_empty:
-            self._loop.call_later(_GATHER_SECONDS, self._remove_marked)
+    def _retire(self, entry: Entry) -> None:
+        if self._retiring.is_empty:
+            self._loop.call_later(_GATHER_SECONDS, self._retire_marked)
+        self._retiring.put(entry, partial(self._finished, entry, _nothing))
+
+    def _retire_marked(self) -> None:
+        self._retiring.flush()
+        if not self._retiring.is_empty:
+            self._loop.call_later(_GATHER_SECONDS, self._retire_marked)
 
     def _mark(self, entry: Entry) -> bool:
         try:

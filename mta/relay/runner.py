@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -53,6 +54,8 @@ _CLOCK: Final = 1.0
 """Seconds between looks at time-outs."""
 _RESCAN: Final = 30
 """So many of them between looks for letters that came or went by hand."""
+_SPARE_SECONDS: Final = 60
+"""How long the file of a letter that has left is kept for another."""
 _EXPIRE: Final = 3600
 """So many of them between looks for letters in error/ that are old enough."""
 _MOST_COURIERS: Final = 400
@@ -336,6 +339,7 @@ class Relay:
         self._row.set(QUEUE_LETTERS, len(self.schedule))
         if self._ticks % _RESCAN == 0:
             self.rescan()
+            self._helpers.run(lambda: self._queue.expire_spares(time.time() - _SPARE_SECONDS), self._expired)
         if self._ticks % _EXPIRE == 0:
             self._helpers.run(self._expire, self._expired)
         self._loop.call_later(_CLOCK, self._tick)
@@ -348,7 +352,7 @@ class Relay:
 
     def _expired(self, result: int | OSError) -> None:
         if isinstance(result, OSError):
-            tell.fault(self._log, "removing old letters", "error/", result)
+            tell.fault(self._log, "removing old letters", "error/ or .spare", result)
 
     # the end
 
