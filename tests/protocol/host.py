@@ -1,13 +1,16 @@
 """A host for sessions under test: a small town with one domain.
 
 example.org is ours; `nobody` does not live there; anything elsewhere is relaying, which only trusted
-clients may ask for. Everything that happened is written down.
+clients may ask for. `alice`, whose password is `sesame`, may log in, and so may `user` of RFC 7677, whose
+password is `pencil`; for `busy` there is no time. Everything that happened is written down.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from hashlib import pbkdf2_hmac
 from itertools import pairwise
 
 from mta.protocol import replies
@@ -28,7 +31,10 @@ from mta.protocol.events import (
     Verify,
 )
 from mta.protocol.replies import Reply
+from mta.protocol.sasl import Disproved, NeedVerifier, Password, Proven
+from mta.protocol.scram import Verifier, keys_of
 from mta.protocol.smtp_server import SmtpServer, Terms
+from mta.protocol.terms import LoginTerms
 
 TERMS = Terms(
     hostname=b"mx.example.org",
@@ -41,6 +47,25 @@ TERMS = Terms(
     starttls=False,
     session_id="0abc",
 )
+
+NONCE = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+_SALT = b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
+_SALTED = pbkdf2_hmac("sha256", b"pencil", _SALT, 4096)
+PENCIL = Verifier(_SALT, 4096, *keys_of(_SALTED))
+"""The server's half of the example in RFC 7677 3."""
+
+
+def login_terms(words: str) -> LoginTerms:
+    """From `required`, `clear`, `scram` and `bound`, parted by commas."""
+    said = words.split(",")
+    return LoginTerms(
+        required="required" in said,
+        in_clear="clear" in said,
+        scram="scram" in said,
+        binding=b"hash of the certificate" if "bound" in said else b"",
+        nonce=lambda: NONCE,
+    )
+
 
 ENVELOPE = b"EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<user@example.org>\r\n"
 
@@ -65,9 +90,12 @@ class Host:
     data: Reply = replies.GO_AHEAD
     final: Reply = field(default_factory=lambda: replies.queued("id"))
     hold: int | None = None
+    tls: bool = False
 
     def __post_init__(self) -> None:
-        self.session = SmtpServer(self.terms)
+        self.session = SmtpServer(self.terms, tls=self.tls)
+        if self.tls:
+            self.session.tls_started()
         if self.hold is not None:
             self.session.hold = self.hold
         self.output = b""
@@ -114,7 +142,12 @@ class Host:
             assert not isinstance(event, Closed)
             assert event is not NEED_DATA
             assert event is not PAUSED
-            self.session.reply(self._judge(event))
+            if isinstance(event, NeedVerifier):
+                self.session.verify_by(PENCIL)
+            elif isinstance(event, Password | Proven | Disproved):
+                self.session.reply(self._judge_login(event))
+            else:
+                self.session.reply(self._judge(event))
 
     def _judge(self, event: Question) -> Reply:
         match event:
@@ -134,6 +167,12 @@ class Host:
             case StartTls():
                 return replies.READY_FOR_TLS
         raise AssertionError(event)
+
+    def _judge_login(self, event: Password | Proven | Disproved) -> Reply:
+        if event.user == "busy":
+            return replies.NO_LOGIN_NOW
+        right = event == Password("alice", "sesame") or isinstance(event, Proven)
+        return replies.LOGGED_IN if right else replies.BAD_LOGIN
 
     def _judge_recipient(self, recipient: Recipient) -> Reply:
         address = recipient.address
