@@ -122,7 +122,7 @@ class HttpSession(Wire):
             self._bare = line[1] == "HEAD"
             self._asked = True
             accept = _accept.search(head)
-            return Request(line[2].partition("?")[0], accept[1] if accept else "")
+            return Request(line[2].partition("?")[0], accept[1].strip() if accept else "")
         return None
 
     def _close(self, reason: str) -> None:
