@@ -24,6 +24,7 @@ CONFIGURATION = """
 hostname = "mx.example.org"
 application: { maildir: { path = "mail" }, socket = "mta.sock" }
 local: { domains = [ "example.org" ], mailboxes = "any" }
+users: { database = "sqlite:///users.db" }
 """
 
 KEY = ("smtp", "127.0.0.1:0")
