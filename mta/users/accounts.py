@@ -95,8 +95,14 @@ class Accounts:
             connection.execute(delete(users).where(users.c.id == account_id))
 
     def set_secrets(self, account_id: int, secrets: Secrets) -> None:
-        """A new password, or its hash in a newer form. Raises NotFound."""
+        """A new password. Raises NotFound."""
         self._set(account_id, hash=secrets.hash, scram=secrets.scram)
+
+    def renew_secrets(self, account_id: int, old: Secrets, new: Secrets) -> None:
+        """The same password, hashed anew; nothing when it has been changed meanwhile."""
+        still = (users.c.id == account_id) & (users.c.hash == old.hash)
+        with self._database.writing() as connection:
+            connection.execute(update(users).where(still).values(hash=new.hash, scram=new.scram))
 
     def set_role(self, account_id: int, role: Role) -> None:
         """Raises NotFound, LastAdministrator."""

@@ -29,7 +29,7 @@ from mta.users import passwords, scram
 from mta.users.account import Account, IPAddress, Key
 from mta.users.accounts import Accounts
 from mta.users.directory import Directory
-from mta.users.errors import DatabaseDown, NotFound
+from mta.users.errors import DatabaseDown
 from mta.users.names import fold
 from mta.users.passwords import Secrets
 from mta.users.penalties import DELAYS, Penalties
@@ -190,14 +190,15 @@ class Guard:
         if not account.enabled:
             return Refused("disabled")
         if renew or self._scram != bool(kept.scram):
-            self._renew(account, password)
+            self._renew(account, kept, password)
         return Granted(account)
 
-    def _renew(self, account: Account, password: str) -> None:
+    def _renew(self, account: Account, kept: Secrets, password: str) -> None:
         """Keep the password by our own rules; that it cannot be done now keeps nobody out."""
         try:
-            self._accounts.set_secrets(account.id, passwords.make_secrets(password, scram=self._scram))
-        except (DatabaseDown, NotFound) as error:
+            new = passwords.make_secrets(password, scram=self._scram)
+            self._accounts.renew_secrets(account.id, kept, new)
+        except DatabaseDown as error:
             what = "renewing the hash of a password"
             self._loop.post(partial(tell.fault, self._log, what, account.address, str(error)))
 
