@@ -42,7 +42,7 @@ from mta.relay.routing.own import own
 from mta.relay.routing.router import Router, Routing
 from mta.relay.routing.targets import BadCredentials, read_credentials
 from mta.relay.schedule import Attempt, Found, Overdue, Rules, Schedule
-from mta.store import Entry, Helpers, Store
+from mta.store import CONFIRMATIONS, Entry, Helpers, Store
 from mta.store.system import System
 from mta.users.accounts import Accounts
 from mta.users.books import Books
@@ -155,7 +155,7 @@ class Relay:
         self.router = Router(routing, loop.post, loop.clock, self._random)
         accounts = Accounts(Database(settings.users.database))
         self._directory = Directory(loop, accounts, self._no_database)
-        books = Books(self._directory, accounts, self._helpers.run)
+        books = Books(self._directory, accounts)
         self.reports = Reports(loop, log, clock, store, self._helpers, books, self._arrive)
         self.ledger = Ledger(
             loop, log, self._row, clock, self.schedule, self._queue, self._helpers, self.reports
@@ -239,6 +239,8 @@ class Relay:
                 continue
             if entry.is_unfinished:
                 self._resume(entry)
+            elif entry.domain == CONFIRMATIONS.name:
+                self.ledger.confirm(entry)
             else:
                 found = Found(entry.id, entry.due or 0, entry.serial)
                 by_domain.setdefault(entry.domain, []).append(found)
@@ -264,7 +266,10 @@ class Relay:
             self._arrive(domain, letter)
 
     def _arrive(self, domain: str, letter: str) -> None:
-        self.schedule.arrive(domain, letter, self._clock())
+        if domain == CONFIRMATIONS.name:
+            self.ledger.confirm(Entry(domain, letter))
+        else:
+            self.schedule.arrive(domain, letter, self._clock())
 
     # letters go
 

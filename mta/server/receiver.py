@@ -21,6 +21,7 @@ from mta.log.log import Log
 from mta.loop import Loop
 from mta.policy import Policy, client_address
 from mta.protocol.replies import BANNED, SPOKE_TOO_SOON, Reply
+from mta.server import roster
 from mta.server.connection import Connect, Connection, Transport
 from mta.server.datagram import DatagramListener
 from mta.server.desk import Ask, Client, Desk, Message, Rules
@@ -109,9 +110,8 @@ class Receiver:
 
     def request(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer the local socket."""
-        if request.get("ask") == "sessions":
-            return {"sessions": len(self._sessions)}
-        return {"error": "the receiver does not know this request"}
+        guests, count, now = self._sessions.values(), len(self._sessions), self._loop.clock()
+        return roster.answer(guests, count, now, request["request"])
 
     def stop(self) -> None:
         """No new sessions; every client gets its pending reply and 421; then the loop ends."""
@@ -162,7 +162,7 @@ class Receiver:
             hints=self._hints,
             accounts=accounts,
             directory=directory,
-            books=Books(directory, accounts, helpers.run),
+            books=Books(directory, accounts),
             usage=Usage(store.used, helpers),
             hourly=Hourly(self._loop.clock),
             guard=Guard(self._loop, accounts, directory, self._log),

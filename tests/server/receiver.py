@@ -33,8 +33,11 @@ KEY = ("smtp", "127.0.0.1:0")
 class House:
     """The receiver and everything a supervisor would give it."""
 
-    def __init__(self, folder: Path, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, folder: Path, context: ssl.SSLContext | None = None, *, service: str = KEY[0]
+    ) -> None:
         self.folder, self.mail = folder, folder / "mail"
+        self._key = (service, KEY[1])
         self.mail.mkdir(exist_ok=True)
         self.context = context
         (folder / "mta.conf").write_text(CONFIGURATION)
@@ -54,7 +57,7 @@ class House:
     def configure(self, *overrides: str) -> None:
         """Load the configuration, some of it overridden, and go on by it."""
         snapshot = load(self.folder / "mta.conf", overrides, uid=1000)
-        self.receiver.configure(snapshot, {KEY: self.listener}, self.context)
+        self.receiver.configure(snapshot, {self._key: self.listener}, self.context)
 
     def connect(self) -> Client:
         """A client that has only just connected."""
