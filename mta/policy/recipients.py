@@ -36,7 +36,7 @@ from mta.policy.decisions import (
 )
 from mta.protocol.address import NULL_PATH, Address, parse_path
 from mta.protocol.replies import NO_SUCH_USER, Reply
-from mta.store import Domain, Mailbox
+from mta.store import CONFIRMATIONS, Domain, Mailbox
 from mta.users.account import CATCH_ALL, Account, Entry, Key
 from mta.users.names import fold
 from mta.users.srs import Srs, is_return_address
@@ -81,7 +81,7 @@ def key_of(address: Address) -> Key:
 
 def foreign_way(domain: str) -> Domain | None:
     """The way to another domain; None for what can be no domain."""
-    return Domain(domain) if _DOMAIN.fullmatch(domain) else None
+    return Domain(domain) if _DOMAIN.fullmatch(domain) and domain != CONFIRMATIONS.name else None
 
 
 mailbox_of: Final = lru_cache(maxsize=20_000)(Mailbox)

@@ -31,7 +31,7 @@ from mta.relay.outcome import Delivered, Never, Outcome, TryLater
 from mta.relay.parcels import SMALL, Loaded, Parcel, Room, entry_of, load
 from mta.relay.reporting.reports import Reports
 from mta.relay.schedule import Found, Plan, Schedule
-from mta.relay.verdict import Attempt, follow, is_plain
+from mta.relay.verdict import Attempt, confirmation, follow, is_plain
 from mta.store import BrokenLetter, Entry, Envelope, Helpers, OpenLetter, Queue, Recipient, Status
 
 _AGAIN: Final = 30.0
@@ -85,6 +85,7 @@ class Ledger:
         self._finishing = Lane(helpers, queue.finish, _MOST)
         self._retiring = Lane(helpers, queue.retire, _MOST_MARKED)
         self._landed: list[Entry] = []
+        self._confirming: set[str] = set()
         self._burying = Lane(helpers, self._move_to_error, _MOST)
         self._aside: Lane[tuple[Entry, str], Entry | OSError] = Lane(helpers, self._move_aside, _MOST)
         self._lanes: tuple[Lane[Any, Any], ...] = (
@@ -309,6 +310,34 @@ class Ledger:
             if not isinstance(loaded, FileNotFoundError):
                 tell.fault(self._log, "finishing a letter", f"{entry.domain}/{entry.id}", loaded)
             done()
+
+    # success here
+
+    def confirm(self, entry: Entry) -> None:
+        """Tell the sender of a message that waits among CONFIRMATIONS what was done with it here."""
+        if entry.id not in self._confirming:
+            self._confirming.add(entry.id)
+            self._confirm(entry, self._clock())
+
+    def _confirm(self, entry: Entry, since: float) -> None:
+        self._load(entry, partial(self._to_confirm, entry, since))
+
+    def _to_confirm(self, entry: Entry, since: float, loaded: Loaded) -> None:
+        done = partial(self._confirming.discard, entry.id)
+        again = partial(self._confirm, entry, since)
+        if isinstance(loaded, Parcel):
+            loaded.close()
+            letter = loaded.letter
+            status = confirmation(letter, self._clock())
+            self._save(_Case(letter.entry, letter.envelope, status, done))
+        elif isinstance(loaded, FileNotFoundError):
+            is_awaited = self._clock() - since < _LINK_PATIENCE
+            self._loop.call_later(_LINK_SECONDS, again if is_awaited else done)
+        elif isinstance(loaded, BrokenLetter):
+            tell.set_aside(self._log, f"{entry.domain}/{entry.id}", str(loaded))
+            self._aside.put((entry, str(loaded)), partial(self._set_aside, entry, str(loaded)))
+        else:
+            self._again("opening a letter", entry, loaded, again)
 
     # on the way
 

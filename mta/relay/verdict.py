@@ -8,6 +8,7 @@ know of success that nobody else will report. What is to be told is promised in 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from mta.relay.outcome import Delivered, Outcome, TryLater
@@ -53,6 +54,15 @@ def follow(letter: OpenLetter, attempt: Attempt, plan: Plan, *, can_tell: bool) 
         status = status.ended(_silence(letter.envelope, can_tell=can_tell))
     is_done = status.due is None and not status.has_failed and not status.pending
     return None if is_done else status
+
+
+def confirmation(letter: OpenLetter, now: float) -> Status:
+    """The status of a letter that waits among CONFIRMATIONS: its message is in its mailboxes since it was
+    accepted, and its sender is going to hear so."""
+    addresses = tuple(recipient.address for recipient in letter.recipients)
+    standing = Standing(State.DELIVERED, status="2.0.0", when=int(letter.envelope.arrived))
+    status = replace(letter.status, recipients=dict.fromkeys(addresses, standing)).ended()
+    return status.promise(letter.entry, SUCCESS, addresses, now)
 
 
 def is_plain(letter: OpenLetter, attempt: Attempt) -> bool:

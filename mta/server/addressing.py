@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from mta.log import events as tell
 from mta.policy import Asker, Goal, lack_of_quota, lack_of_room
-from mta.protocol.address import Address
+from mta.protocol.address import NULL_PATH, Address
 from mta.protocol.events import Recipient, Sender, Verify
 from mta.protocol.parameters import original_recipient
 from mta.protocol.replies import (
@@ -26,7 +26,7 @@ from mta.protocol.replies import (
     TOO_MANY_RECIPIENTS,
     Reply,
 )
-from mta.store import Domain, Mailbox, NotCounted
+from mta.store import CONFIRMATIONS, Domain, Mailbox, NotCounted
 from mta.store import Recipient as Place
 from mta.users.directory import NotCached
 
@@ -122,14 +122,23 @@ class Addressing:
         self._take(event, verdict)
         return RECIPIENT_OK
 
-    def _take(self, event: Recipient, goals: Iterable[Goal]) -> None:
+    def _take(self, event: Recipient, goals: Sequence[Goal]) -> None:
         self._named = event.address
+        if len(goals) > 1 and "SUCCESS" in event.notify and self._asker.sender != NULL_PATH:
+            event = self._expand(event)
         for goal in goals:
             if type(goal.way) is Domain:
                 if goal.address in self._outside:
                     continue
                 self._outside.add(goal.address)
             self.recipients.append(_place(goal, event))
+
+    def _expand(self, event: Recipient) -> Recipient:
+        """Success with an address that stands for several is that it was expanded; of the copies nothing but
+        trouble is told any more (RFC 3461 5.2.7.3)."""
+        self.recipients.append(Place(str(event.address), CONFIRMATIONS, "SUCCESS", event.orcpt))
+        others = [wish for wish in event.notify.split(",") if wish != "SUCCESS"]
+        return event._replace(notify=",".join(others) or "NEVER")
 
     # what there is no room for
 

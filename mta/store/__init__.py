@@ -2,7 +2,7 @@
 
 from mta.store.committer import Committer, CommitterDied
 from mta.store.delivery import Delivery, Failed, Outcome, Reason, Stored, Text, failure
-from mta.store.envelope import Domain, Envelope, Mailbox, Recipient, Way
+from mta.store.envelope import CONFIRMATIONS, Domain, Envelope, Mailbox, Recipient, Way
 from mta.store.letter import BrokenLetter
 from mta.store.maildrop import InUse, MailDrop, OpenMessage, Removal
 from mta.store.queue import Queue
@@ -14,6 +14,7 @@ from mta.store.threads import Helpers
 from mta.store.usage import NotCounted, Usage, Used
 
 __all__ = [
+    "CONFIRMATIONS",
     "BrokenLetter",
     "Committer",
     "CommitterDied",

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from mta import identifier
 
@@ -51,6 +51,10 @@ class Domain:
 
 
 Way: TypeAlias = Mailbox | Domain
+
+CONFIRMATIONS: Final = Domain("confirmations.invalid")
+"""Where a message waits whose sender wants to hear of success here: the relay makes the report. There can be
+no such domain (RFC 6761 6.4). A recipient with this way is an alias that was expanded (RFC 3461 5.2.7.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,23 @@ class Envelope:
 
     @property
     def ways(self) -> tuple[Way, ...]:
-        """Each way once, in the order of the recipients: two recipients in one mailbox are one copy."""
-        return tuple(dict.fromkeys(recipient.way for recipient in self.recipients))
+        """Each way once, in the order of the recipients: two recipients in one mailbox are one copy. Success
+        to be confirmed is a way more, so that the commit of a message makes sure of the report too."""
+        ways = dict.fromkeys(recipient.way for recipient in self.recipients)
+        if self.at(CONFIRMATIONS):
+            ways[CONFIRMATIONS] = None
+        return tuple(ways)
+
+    def at(self, domain: Domain) -> Sequence[Recipient]:
+        """Those for whom the letter in the folder of this domain stands."""
+        if domain != CONFIRMATIONS:
+            return [each for each in self.recipients if each.way == domain]
+        return [each for each in self.recipients if self.sender and _is_to_be_confirmed(each)]
+
+
+def _is_to_be_confirmed(recipient: Recipient) -> bool:
+    is_here = isinstance(recipient.way, Mailbox) or recipient.way == CONFIRMATIONS
+    return is_here and "SUCCESS" in recipient.notify
 
 
 def _check_line(path: str) -> None:

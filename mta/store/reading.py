@@ -11,11 +11,13 @@ from typing import Final, TypeAlias
 
 from mta.store.envelope import Domain, Envelope, Recipient
 from mta.store.folders import Directory
-from mta.store.letter import BrokenLetter, Letter, read_letter
+from mta.store.letter import BrokenLetter, Letter, read_ahead
 from mta.store.status import BrokenStatus, Entry, Status, read_status
 from mta.store.system import System
 
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+AHEAD: Final = 4096
+"""Octets read of a letter when it is opened, unless more are wanted."""
 _MOST_STATUS: Final = 16 << 20
 """Octets; a thousand recipients with long replies have less than one of them."""
 
@@ -24,18 +26,28 @@ class OpenLetter:
     """An open letter; close it, or use it in a `with`."""
 
     __slots__ = (
-        "_fd", "_offset", "_system", "entry", "envelope", "length", "recipients", "status", "trouble",
+        "_fd", "_offset", "_system", "_whole", "entry", "envelope", "length", "recipients", "status",
+        "trouble",
     )  # fmt: skip
 
     def __init__(
-        self, system: System, fd: int, letter: Letter, entry: Entry, status: Status, trouble: str
+        self,
+        system: System,
+        fd: int,
+        letter: Letter,
+        first: bytes,
+        entry: Entry,
+        status: Status,
+        trouble: str,
     ) -> None:
-        """Takes over the descriptor. `entry` names the status that was read."""
+        """Takes over the descriptor. `first`: octets of the file, kept when they are all of it; `entry` names
+        the status that was read."""
         self._system = system
         self._fd: int | None = fd
         self._offset = letter.offset
         self.entry = entry
         self.envelope: Envelope = letter.envelope
+        self._whole = first if len(first) == letter.offset + letter.length else b""
         self.length = letter.length
         """Octets of the message."""
         self.status = status
@@ -54,6 +66,8 @@ class OpenLetter:
         """At most so many octets of the message from `offset` on; empty at its end only. Blocks; OSError."""
         assert self._fd is not None
         octets = min(octets, self.length - offset)
+        if self._whole:
+            return self._whole[self._offset + offset : self._offset + offset + octets]
         piece = self._system.pread(self._fd, octets, self._offset + offset) if octets > 0 else b""
         if octets > 0 and not piece:
             raise OSError(errno.EIO, "the letter became shorter while it was read", self.entry.id)
@@ -61,7 +75,7 @@ class OpenLetter:
 
     def close(self) -> None:
         """Closing again does nothing."""
-        fd, self._fd = self._fd, None
+        fd, self._fd, self._whole = self._fd, None, b""
         if fd is not None:
             self._system.close(fd)
 
@@ -78,18 +92,29 @@ Search: TypeAlias = Callable[[], list[Entry]]
 """Finds all statuses of a letter, the highest first."""
 
 
-def open_letter(system: System, folder: Directory, entry: Entry, search: Search) -> OpenLetter:
-    """The letter of this entry in this folder. `search` is asked when its status is not what the entry tells.
+def open_letter(
+    system: System, folder: Directory, entry: Entry, search: Search, ahead: int = AHEAD
+) -> OpenLetter:
+    """The letter of this entry in this folder, its first `ahead` octets read at once. `search` is asked when
+    its status is not what the entry tells.
 
     FileNotFoundError: it is gone; BrokenLetter: it is none, or not this one; OSError."""
-    fd = system.open(entry.id, _FLAGS, dir_fd=folder.fd)
+    fd = _descriptor(system, folder, entry.id)
     try:
-        letter = read_letter(fd, system)
+        letter, first = read_ahead(fd, ahead, system)
         _check(letter.envelope, entry)
-        return OpenLetter(system, fd, letter, *_status(system, folder, entry, search))
+        return OpenLetter(system, fd, letter, first, *_status(system, folder, entry, search))
     except (OSError, BrokenLetter):
         system.close(fd)
         raise
+
+
+def _descriptor(system: System, folder: Directory, name: str) -> int:
+    """Read without a note of when: for a letter that lives for a second, that is one write more."""
+    try:
+        return system.open(name, _FLAGS | os.O_NOATIME, dir_fd=folder.fd)
+    except PermissionError:  # it is not ours
+        return system.open(name, _FLAGS, dir_fd=folder.fd)
 
 
 def _status(system: System, folder: Directory, entry: Entry, search: Search) -> tuple[Entry, Status, str]:
@@ -136,6 +161,4 @@ def _check(envelope: Envelope, entry: Entry) -> None:
 
 
 def _recipients(envelope: Envelope, domain: str) -> tuple[Recipient, ...]:
-    way = Domain(domain)
-    at_domain = {each.address: each for each in envelope.recipients if each.way == way}
-    return tuple(at_domain.values())
+    return tuple({each.address: each for each in envelope.at(Domain(domain))}.values())

@@ -30,6 +30,7 @@ CONFIGURATION = """
 hostname = "mx.example.org"
 application: { maildir: { path = "mail" }, socket = "mta.sock" }
 local: { domains = [ "example.org" ], mailboxes = "any" }
+users: { database = "sqlite:///users.db" }
 """
 
 TEXT = b"Subject: tidings\r\n\r\nFirst line\r\n.dot\r\n"
@@ -188,8 +189,14 @@ class Office:
     ) -> str:
         """Store a letter for recipients at one domain or several, as the receiver does; its id."""
         recipients = tuple(Recipient(a, Domain(a.partition("@")[2]), notify) for a in addresses)
+        return self.accept(*recipients, sender=sender, text=text, age=age)
+
+    def accept(
+        self, *recipients: Recipient, sender: str = "s@client.example", text: bytes = TEXT, age: float = 0.0
+    ) -> str:
+        """Store a message, as the receiver does; its id."""
         born = time.time() - age
-        letter = derived(born, *addresses, str(next(_numbers)))
+        letter = derived(born, *(each.address for each in recipients), str(next(_numbers)))
         envelope = Envelope(letter, sender, born, recipients)
         delivery = Delivery(envelope, b"")
         delivery.add(text, text.replace(b"\r\n", b"\n"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mta.relay.outcome import Reason
 from mta.relay.reporting.original import HEADER_LIMIT, MESSAGE_LIMIT, Original
-from mta.relay.reporting.report import Untold, confirm, make_digest, make_report
+from mta.relay.reporting.report import Untold, make_digest, make_report
 from mta.relay.reporting.told import Action, Told
 from mta.store import Domain, Envelope, Mailbox, Recipient, Store, Stored
 from tests.relay.reports import (
@@ -371,27 +371,6 @@ def test_64_74_no_message_breaks_a_report(octets: bytes, ret: str) -> None:
 def test_74_no_sender_breaks_a_report(sender: str) -> None:
     if sender:
         check_octets(report(sender=sender).octets)
-
-
-# --- success here
-
-
-def test_63_success_of_a_local_delivery_is_confirmed() -> None:
-    asking = replace(ANNA, notify="SUCCESS")
-    envelope = replace(ENVELOPE, recipients=(replace(BOB, notify="SUCCESS"), asking, ANNA))
-    notice = confirm(REPORTER, REPORT_ID, envelope, original(), NOW)
-    assert notice is not None
-    _, *recipients = read(notice).groups
-    assert recipients == [
-        {"Final-Recipient": "rfc822; anna@example.org", "Action": "delivered", "Status": "2.0.0"}
-    ]
-
-
-@pytest.mark.parametrize(
-    "envelope", [ENVELOPE, replace(ENVELOPE, sender="", recipients=(replace(ANNA, notify="SUCCESS"),))]
-)
-def test_63_who_did_not_ask_hears_nothing(envelope: Envelope) -> None:
-    assert confirm(REPORTER, REPORT_ID, envelope, original(), NOW) is None
 
 
 # --- digests

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from mta.relay.reporting.mime import Part, field, message
 from mta.relay.reporting.original import Original, is_whole, returned
 from mta.relay.reporting.status_part import status_part
-from mta.relay.reporting.told import Action, Told, delivered_here
+from mta.relay.reporting.told import Action, Told
 from mta.relay.reporting.wording import SUBJECTS, date, digest_text, gravest, report_text
 from mta.store import Delivery, Envelope, Recipient
 
@@ -76,15 +76,6 @@ def make_report(
     fields = _fields(reporter, identifier, envelope.sender, SUBJECTS[gravest(told)], now)
     octets = message(fields, parts, subtype="report; report-type=delivery-status")
     return Notice(identifier, envelope.sender, octets, now)
-
-
-def confirm(
-    reporter: Reporter, identifier: str, envelope: Envelope, original: Original | None, now: float
-) -> Notice | None:
-    """The report that a message is in its mailboxes here, if its sender asked for one. For the receiver, once
-    the message is durable."""
-    told = delivered_here(envelope)
-    return make_report(reporter, identifier, envelope, told, original, now) if told else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from mta.relay.outcome import Reason
-from mta.store import Envelope, Mailbox, Recipient, Standing, State
+from mta.store import CONFIRMATIONS, Envelope, Mailbox, Recipient, Standing, State, Way
 from mta.store import Report as Promise
 
 
@@ -51,8 +51,9 @@ class Told:
 
 
 _ASKED: Final = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY"}
-_KINDS: Final = {"failure": Action.FAILED, "delay": Action.DELAYED, "success": Action.RELAYED}
-"""What a promised report of each kind tells."""
+_SUCCESS: Final = "success"
+_KINDS: Final = {"failure": Action.FAILED, "delay": Action.DELAYED, _SUCCESS: Action.RELAYED}
+"""What a promised report of each kind tells, of recipients at other domains."""
 _UNASKED: Final = "FAILURE,DELAY"
 """What senders hear who did not say what they want."""
 
@@ -68,22 +69,27 @@ def wanted(sender: str, told: Iterable[Told]) -> tuple[Told, ...]:
     return tuple(each for each in told if sender and is_wanted(each.recipient, each.action))
 
 
-def delivered_here(envelope: Envelope) -> tuple[Told, ...]:
-    """What its sender is to hear once a message is durable: of each recipient with a mailbox here whose
-    success was asked for."""
-    at_home = (each for each in envelope.recipients if isinstance(each.way, Mailbox))
-    return wanted(envelope.sender, (Told(each, Action.DELIVERED, "2.0.0") for each in at_home))
-
-
 def promised(
     promise: Promise, envelope: Envelope, standings: Mapping[str, Standing], until: float | None = None
 ) -> tuple[Told, ...]:
     """What a report that was promised has to tell to who wants to hear it, by all that is known after a crash
     too. `until`: epoch seconds, how long those who wait are tried again. KeyError: no such kind."""
     action, addresses = _KINDS[promise.kind], frozenset(promise.recipients)
-    those = (each for each in envelope.recipients if each.address in addresses)
-    told = (_standing(each, action, standings.get(each.address, _UNKNOWN), until) for each in those)
+    told = (
+        _standing(each, _at(each.way, action), standings.get(each.address, _UNKNOWN), until)
+        for each in envelope.recipients
+        if each.address in addresses
+    )
     return wanted(envelope.sender, told)
+
+
+def _at(way: Way, action: Action) -> Action:
+    """Success has other names here than elsewhere."""
+    if action is not Action.RELAYED:
+        return action
+    if isinstance(way, Mailbox):
+        return Action.DELIVERED
+    return Action.EXPANDED if way == CONFIRMATIONS else Action.RELAYED
 
 
 _UNKNOWN: Final = Standing(State.WAITING)
@@ -94,7 +100,7 @@ def _standing(recipient: Recipient, action: Action, standing: Standing, until: f
         recipient,
         action,
         standing.status,
-        None if action is Action.RELAYED else _reason(standing.reason),
+        _reason(standing.reason),
         standing.reply[:QUOTED],
         standing.detail,
         host=standing.host,
@@ -104,7 +110,7 @@ def _standing(recipient: Recipient, action: Action, standing: Standing, until: f
 
 
 def _reason(word: str) -> Reason | None:
-    """None for a word of another version too: the report is made all the same."""
+    """None for success, and for a word of another version: the report is made all the same."""
     try:
         return Reason.of(word)
     except KeyError:
