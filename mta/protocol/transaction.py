@@ -13,7 +13,7 @@ from mta.protocol.answers import Answer
 from mta.protocol.client_events import Failed, Fate, Fault, Forward, Mail, Refused, Stage
 from mta.protocol.dialogue import Command
 from mta.protocol.features import Features
-from mta.protocol.parameters import ENVID, NOTIFY, ORCPT, RET, Parameter
+from mta.protocol.parameters import ENVID, NOTIFY, ORCPT, RET, Parameter, original_recipient
 
 
 class Unsendable(Exception):
@@ -133,10 +133,16 @@ class Transaction:
             raise Unsendable(Stage.RCPT, Fault.BAD_RECIPIENT, ascii(forward.address))
         if not (path.isascii() or self._utf8):
             raise Unsendable(Stage.RCPT, Fault.NO_SMTPUTF8, path)
-        words = _words((NOTIFY, forward.notify), (ORCPT, forward.orcpt))
+        words = _words((NOTIFY, forward.notify), (ORCPT, forward.orcpt or _first_address(forward)))
         if words is None:
             raise Unsendable(Stage.RCPT, Fault.BAD_RECIPIENT, ascii(f"{forward.notify} {forward.orcpt}"))
         return " ".join([f"RCPT TO:<{path}>", *(words if self._features.dsn else ())])
+
+
+def _first_address(forward: Forward) -> str:
+    """What is reported under is the address that we were given, whatever others make of it (RFC 3461 5.2.1)."""
+    orcpt = original_recipient(forward.address) if forward.notify else ""
+    return orcpt if ORCPT.allows(orcpt.encode("ascii")) else ""
 
 
 def _words(*parameters: tuple[Parameter, str]) -> list[str] | None:

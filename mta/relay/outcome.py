@@ -156,7 +156,7 @@ def another_host_may_help(fate: Fate) -> bool:
         case Accepted():
             return False
         case Refused(stage, reply):
-            return stage in _OF_HOST or reply.code == 421
+            return _is_of_host(stage, reply) or reply.code == 421
         case Failed():
             return fate.fault in _OF_CONNECTION and not fate.ambiguous
 
@@ -175,6 +175,8 @@ _OF_CONNECTION: Final = frozenset(
         Fault.NO_LOGIN,
     }
 )
+_NOT_SO: Final = 530
+"""The host wants TLS or a login first, which is for the operator to see to (RFC 3207 4, RFC 4954 6)."""
 _NO_MAIL_HERE: Final = (521, 556)
 """The host or the domain takes no mail at all, and says so for good (RFC 7504)."""
 
@@ -183,12 +185,16 @@ _NO_MAIL_HERE: Final = (521, 556)
 
 
 def _refused(stage: Stage, reply: Answer) -> TryLater | Never:
-    temporary = reply.kind != 5 or (stage in _OF_HOST and reply.code not in _NO_MAIL_HERE)
+    temporary = reply.kind != 5 or (_is_of_host(stage, reply) and reply.code not in _NO_MAIL_HERE)
     status = _status(stage, reply, "4" if temporary else "5")
     reason = _reason(stage, reply, status)
     if not temporary:
         return Never(status, reason, reply.text)
     return TryLater(reason, reply.text, slow=_asks_for_less(reply), status=status)
+
+
+def _is_of_host(stage: Stage, reply: Answer) -> bool:
+    return stage in _OF_HOST or reply.code == _NOT_SO
 
 
 def _asks_for_less(reply: Answer) -> bool:
@@ -228,7 +234,7 @@ def _reason(stage: Stage, reply: Answer, status: str) -> Reason:
         return Reason.GREYLISTED
     if reply.kind == 4 and _asks_for_less(reply):
         return Reason.THROTTLED
-    if stage in _OF_HOST:
+    if _is_of_host(stage, reply):
         return Reason.HOST_REFUSED
     known = _REASONS.get(status) or _REASONS.get(status.rpartition(".")[0])
     if known is not None:
