@@ -27,6 +27,8 @@ from mta.store import BrokenLetter, Entry, Helpers, OpenLetter, Queue, Recipient
 
 SMALL: Final = 64 << 10
 """Octets of the largest message that is read whole."""
+_ENVELOPE: Final = 8 << 10
+"""Octets that most letters have in front of their text."""
 PIECE: Final = 256 << 10
 """Octets of a larger one that are read at once."""
 CONVERTED: Final = 8 << 20
@@ -214,7 +216,8 @@ def entry_of(domain: str, letter: Letter) -> Entry:
 
 def load(queue: Queue, wanted: Sequence[tuple[Entry, int]]) -> list[Loaded]:
     """Open these letters, and read whole those of at most so many octets. Blocks."""
-    opened = queue.open([entry for entry, _ in wanted])
+    ahead = _ENVELOPE + min(most for _, most in wanted)
+    opened = queue.open([entry for entry, _ in wanted], ahead)
     return [
         _parcel(each, whole=each.length <= most) if isinstance(each, OpenLetter) else each
         for each, (_, most) in zip(opened, wanted, strict=True)

@@ -24,6 +24,8 @@ from mta.store.system import System
 _FIRST_LINE = re.compile(rb"mta-letter/1 envelope=([0-9]{8}) message=([0-9]{12})\n")
 _FARTHEST = 1 << 35
 """Epoch seconds that a date can still be made of."""
+_AHEAD = 4096
+"""Octets in which most envelopes are."""
 _FIRST_LINE_OCTETS = len(b"mta-letter/1 envelope=00000000 message=000000000000\n")
 
 
@@ -59,15 +61,26 @@ def envelope_lines(envelope: Envelope) -> bytes:
 
 def read_letter(fd: int, system: type[System] | System = System) -> Letter:
     """The letter in an open file. BrokenLetter: it is none, or its lengths do not add up; OSError."""
-    head = _FIRST_LINE.fullmatch(system.pread(fd, _FIRST_LINE_OCTETS, 0))
+    return read_ahead(fd, _AHEAD, system)[0]
+
+
+def read_ahead(fd: int, most: int, system: type[System] | System = System) -> tuple[Letter, bytes]:
+    """The letter, and the first octets of the file, at most so many, which are read in one call along with
+    it. Raises what `read_letter` does."""
+    first = system.pread(fd, most, 0)
+    head = _FIRST_LINE.match(first)
     if head is None:
         raise BrokenLetter("the first line is not that of a letter")
     envelope_octets, length = int(head[1]), int(head[2])
     offset = _FIRST_LINE_OCTETS + envelope_octets
-    size = system.fstat(fd).st_size
-    if size != offset + length:
-        raise BrokenLetter(f"the file has {size} octets, its first line tells of {offset + length}")
-    return Letter(_envelope(system.pread(fd, envelope_octets, _FIRST_LINE_OCTETS)), offset, length)
+    if not len(first) == offset + length < most:  # else its end was seen
+        size = system.fstat(fd).st_size
+        if size != offset + length:
+            raise BrokenLetter(f"the file has {size} octets, its first line tells of {offset + length}")
+    envelope = first[_FIRST_LINE_OCTETS:offset]
+    if len(envelope) < envelope_octets:
+        envelope = system.pread(fd, envelope_octets, _FIRST_LINE_OCTETS)
+    return Letter(_envelope(envelope), offset, length), first
 
 
 def _recipient_line(recipient: Recipient) -> dict[str, object]:

@@ -36,7 +36,7 @@ from mta.store.flight import Flight
 from mta.store.folders import Directory, Folders
 from mta.store.keeping import Failures, Keeping, Lying
 from mta.store.letter import BrokenLetter
-from mta.store.reading import OpenLetter, any_status, open_letter
+from mta.store.reading import AHEAD, OpenLetter, any_status, open_letter
 from mta.store.saving import ERROR, Change, Homes, Saved, Saving
 from mta.store.scan import Scanning
 from mta.store.spares import Spares
@@ -137,10 +137,13 @@ class Queue:
 
     # reading
 
-    def open(self, entries: Sequence[Entry]) -> list[Opened]:
-        """These letters, in this order, to be closed by the caller. Never raises."""
+    def open(self, entries: Sequence[Entry], ahead: int = AHEAD) -> list[Opened]:
+        """These letters, in this order, to be closed by the caller; of each, so many octets are read at once,
+        so that small ones need not be read again. Never raises."""
         homes = Homes(self._folders.others)
-        return [_opened(lambda entry: self._open(homes[entry.domain], entry), each) for each in entries]
+        return [
+            _opened(lambda entry: self._open(homes[entry.domain], entry, ahead), each) for each in entries
+        ]
 
     def open_kept(self, entries: Sequence[Entry]) -> list[Opened]:
         """Letters in error folders, in the same way."""
@@ -249,8 +252,8 @@ class Queue:
         failures.update(self._keeping.remove(letters))
         return [failures.get(entry) for entry in entries]
 
-    def _open(self, folder: Directory, entry: Entry) -> OpenLetter:
-        return open_letter(self._system, folder, entry, self._search(folder, entry))
+    def _open(self, folder: Directory, entry: Entry, ahead: int = AHEAD) -> OpenLetter:
+        return open_letter(self._system, folder, entry, self._search(folder, entry), ahead)
 
     def _search(self, folder: Directory, entry: Entry) -> Callable[[], list[Entry]]:
         return lambda: self._scanning.statuses(folder, entry.domain, entry.id)

@@ -128,9 +128,28 @@ def test_a_broken_letter_is_set_aside_with_its_reason(
     assert str(answer) in status.read_text()
 
 
+def test_a_small_letter_is_read_in_one_call(root: Path, queue: Queue, stage: Stage) -> None:
+    letter = accept(root, "a@x")
+    letters = entries(queue)
+    stage.begin()
+    with good(queue.open(letters)[0]) as found:
+        assert found.read(0, 1 << 20) == TRACE_CRLF + CRLF
+        assert found.read(3, 4) == (TRACE_CRLF + CRLF)[3:7]
+    assert [call.name for call in stage.calls if letter in str(call)] == ["open", "pread", "close"]
+
+
+@pytest.mark.parametrize("ahead", [60, 100, 300])
+def test_it_makes_no_difference_how_much_is_read_ahead(root: Path, queue: Queue, ahead: int) -> None:
+    letter = accept(root, "a@x")
+    size = (root / HOME / letter).stat().st_size
+    for most in (ahead, size - 1, size, size + 1):
+        with good(queue.open(entries(queue), most)[0]) as found:
+            assert found.read(0, 1 << 20) == TRACE_CRLF + CRLF
+
+
 def test_a_letter_that_shrinks_while_it_is_read_is_an_error(root: Path, queue: Queue) -> None:
     letter = accept(root, "a@x")
-    with good(queue.open(entries(queue))[0]) as found:
+    with good(queue.open(entries(queue), 60)[0]) as found:
         os.truncate(root / HOME / letter, 100)
         with pytest.raises(OSError, match="shorter"):
             found.read(50, 100)
