@@ -333,7 +333,7 @@ def test_what_takes_the_place_of_a_message_is_not_opened(
     path.unlink()
     odd(path)
 
-    with pytest.raises(OSError, match="regular file|symbolic links"):
+    with pytest.raises(OSError, match=r"regular file|symbolic links"):
         drop.open(0)
 
 
