@@ -36,6 +36,7 @@ SUBCOMMANDS = {
     "sendmail": "send a message from standard input, as sendmail(8) does",
     "story": "tell what happened to a message, or in a session",
     "tls": "make a certificate for trying out",
+    "top": "watch rates, sessions and queue of the running server",
     "user": "add, show, change and remove accounts",
 }
 """Each is a module of this package."""

@@ -22,7 +22,7 @@ import mta
 from mta.config import shown
 from mta.config.declare import RESTART
 from mta.config.watch import Watcher
-from mta.counters import TURNS
+from mta.counters import CATALOGUE, LONGEST_TURN, ROLES, TURNS
 from mta.daemon import heartbeat
 from mta.daemon.certificates import Pair, describe
 from mta.daemon.children import Child, End
@@ -50,6 +50,7 @@ class Supervisor:
         self._notifier = notifier
         self._loop = Loop()
         self._row = ground.counters.row("supervisor")
+        self._began = self._loop.clock()
         self._log = Log(ground.log_write, "supervisor", self._row)
         self._workers = [self._child(kind) for kind in workers]
         self._logger = self._child(LOGGER)
@@ -120,6 +121,8 @@ class Supervisor:
                 reply(self._description())
             case {"request": "reload"}:
                 self._reload_for(reply)
+            case {"request": "counters"}:
+                reply(self._counted())
             case {"child": name, "request": _}:
                 self._pass_on(str(name), request, reply)
             case _:
@@ -146,6 +149,19 @@ class Supervisor:
             "settings": keys,
             "listeners": self._in_force.listening.bound(),
             "processes": {"supervisor": os.getpid(), **processes},
+        }
+
+    def _counted(self) -> Message:
+        """Every counter, summed over the processes, and of what is per process the largest."""
+        counters = self._ground.counters
+        return {
+            "status": 0,
+            "hostname": self._in_force.settings.hostname,
+            "uptime": self._loop.clock() - self._began,
+            "counters": {
+                counter.key: counters.total(counter) for counter in CATALOGUE if not counter.per_process
+            },
+            "longest_turn": {role: counters.row(role).get(LONGEST_TURN) for role in ROLES},
         }
 
     # the configuration

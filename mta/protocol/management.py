@@ -77,6 +77,10 @@ class ManagementSession(Wire):
 
     # --- the host's side
 
+    @property
+    def phase(self) -> str:
+        return "ACTIVE" if self.rank is not None else "AUTH"
+
     def open(self) -> None:
         """Greets."""
         self._send(f"+OK {GREETING}")

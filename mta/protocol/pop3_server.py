@@ -132,6 +132,10 @@ class Pop3Server(Wire):
     # --- the host's side
 
     @property
+    def phase(self) -> str:
+        return self.state.value
+
+    @property
     def has_more(self) -> bool:
         """There is more to say or to serve as soon as what was handed out is on its way."""
         return self._stalled and self._asked is None

@@ -55,6 +55,10 @@ class SmtpSession(Wire):
 
     # --- the end, as the host sees it
 
+    @property
+    def phase(self) -> str:
+        return self.state.value
+
     def time_out(self) -> None:
         """The client was silent too long: 421 and Closed; while paused, the answer of the host goes first."""
         self._end(replies.TIMED_OUT, "timeout")

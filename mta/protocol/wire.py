@@ -32,6 +32,11 @@ class Wire:
         """The session is over."""
 
     @property
+    def phase(self) -> str:
+        """Where in its dialogue the session is, for whoever watches."""
+        return ""
+
+    @property
     def wants_data(self) -> bool:
         """False while so much input waits for an answer that the host should stop reading."""
         return not self._deaf and len(self._input) - self._start < INPUT_BOUND

@@ -41,6 +41,8 @@ class Session(Protocol):
     @property
     def wants_data(self) -> bool: ...
     @property
+    def phase(self) -> str: ...
+    @property
     def has_more(self) -> bool: ...
     def receive_data(self, data: bytes) -> None: ...
     def receive_eof(self) -> None: ...
@@ -75,6 +77,10 @@ class Transport(Protocol):
     deadline: float
     """When the time of the session is over, by the loop's clock."""
     closed: bool
+
+    @property
+    def waits_for(self) -> str:
+        """Whose turn it is: "us", "client", or "reader" for a client that does not take what we say."""
 
     def open(self, context: ssl.SSLContext | None = None) -> None: ...
     def check_time(self, now: float) -> None: ...
@@ -117,6 +123,13 @@ class Connection:
         self.closed = False
 
     # what the receiver does with it
+
+    @property
+    def waits_for(self) -> str:
+        """Whose turn it is: "us", "client", or "reader" for a client that does not take what we say."""
+        if self._held or self._paused:
+            return "us"
+        return "reader" if self._unsent else "client"
 
     def open(self, context: ssl.SSLContext | None = None) -> None:
         """Start serving; with a context, under TLS from the first octet."""

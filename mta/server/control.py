@@ -34,7 +34,7 @@ class ControlHost:
         """`left` is called once the connection is closed."""
         self._desk = desk
         self._left = left
-        self._started = desk.loop.clock()
+        self.started = desk.loop.clock()
         self.client = client
         self.session_id = desk.identifiers.next()
         self.session = ControlSession(NAMES)
@@ -69,7 +69,7 @@ class ControlHost:
         """Never: this is served in the clear."""
 
     def disconnected(self, reason: str) -> None:
-        seconds = self._desk.loop.clock() - self._started
+        seconds = self._desk.loop.clock() - self.started
         tell.transcript_completed(self._desk.log, self.session_id, seconds)
         tell.closed(self._desk.log, self.session_id, reason, seconds)
         self._left(self)

@@ -97,6 +97,10 @@ class Exchange:
             self._session.time_out()
             self.resume()
 
+    @property
+    def waits_for(self) -> str:
+        return "us" if self._held else "client"
+
     def shut_down(self) -> None:
         self._session.shut_down()
         self.resume()

@@ -64,7 +64,7 @@ class ManagementHost:
         self._desk = desk
         self._rules = rules
         self._left = left
-        self._started = desk.loop.clock()
+        self.started = desk.loop.clock()
         self.client = client
         self.session_id = desk.identifiers.next()
         self.session = ManagementSession()
@@ -104,7 +104,7 @@ class ManagementHost:
         self.session.open()
 
     def disconnected(self, reason: str) -> None:
-        seconds = self._desk.loop.clock() - self._started
+        seconds = self._desk.loop.clock() - self.started
         tell.transcript_completed(self._desk.log, self.session_id, seconds)
         tell.closed(self._desk.log, self.session_id, reason, seconds)
         self._left(self)

@@ -41,8 +41,8 @@ class Pop3Host:
     """One session's host; the session and the connection belong to it."""
 
     __slots__ = (
-        "_desk", "_drop", "_fetched", "_left", "_login", "_refusal", "_rules", "_started", "client",
-        "connection", "session", "session_id",
+        "_desk", "_drop", "_fetched", "_left", "_login", "_refusal", "_rules", "client",
+        "connection", "session", "session_id", "started",
     )  # fmt: skip
 
     def __init__(self, desk: Desk, rules: Rules, client: Client, left: Left) -> None:
@@ -50,7 +50,7 @@ class Pop3Host:
         self._desk = desk
         self._rules = rules
         self._left = left
-        self._started = desk.loop.clock()
+        self.started = desk.loop.clock()
         self._fetched = 0
         self._drop: OpenDrop | None = None
         self._refusal: SmtpReply | None = None
@@ -100,7 +100,7 @@ class Pop3Host:
             self._greet()
 
     def disconnected(self, reason: str) -> None:
-        seconds = self._desk.loop.clock() - self._started
+        seconds = self._desk.loop.clock() - self.started
         tell.transcript_completed(self._desk.log, self.session_id, seconds)
         tell.closed(self._desk.log, self.session_id, reason, seconds, self._fetched)
         if self._drop is not None:

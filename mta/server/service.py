@@ -22,6 +22,8 @@ class Guest(Host, Protocol):
     client: Client
     connection: Transport | None
     session_id: str
+    started: float
+    """By the loop's clock."""
 
     @property
     def session(self) -> Session: ...

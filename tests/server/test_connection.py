@@ -25,6 +25,8 @@ class Echo:
         self.paused = False
         self.end: Closed | None = None
 
+    phase = ""
+
     def receive_data(self, data: bytes) -> None:
         self.input += data
 
