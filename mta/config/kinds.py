@@ -149,6 +149,8 @@ def _parse_database(value: object, folder: Path) -> str:
         raise Unfit(
             "is not the URL of a database", 'such as "sqlite:///users.db" or "postgresql://user@host/name"'
         )
+    if scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
+        raise Unfit(f'"{scheme[:40]}" is a kind of database that we do not know', "sqlite or postgresql")
     if scheme == "sqlite":
         if not rest.startswith("/") or rest == "/":
             raise Unfit("names no file", 'three slashes and a relative path, or four: "sqlite:///users.db"')

@@ -95,7 +95,10 @@ class Database:
             return engine
 
     def _open(self) -> Engine:
-        url = make_url(self._url)
+        try:
+            url = make_url(self._url)
+        except ValueError as error:  # a port that is no number; the text would show the password
+            raise DatabaseDown("users.database: this URL cannot be read") from error
         if url.get_backend_name() == "sqlite":
             return self._open_file(url)
         return _postgresql(url)
@@ -152,7 +155,7 @@ def _first_line(error: BaseException | None) -> str:
 
 
 def _make_file(path: Path) -> None:
-    """Ours alone from its first moment; SQLite gives the files beside it the same rights."""
+    """Ours alone from its first moment; SQLite gives the journal beside it the same rights."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
@@ -165,9 +168,12 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _connected(connection: sqlite3.Connection, _record: object) -> None:
-    """Readers and the writer do not wait for each other (WAL); what is committed survives a power cut."""
+    """What is committed survives a power cut.
+
+    No write-ahead log: it would let readers go on during the millisecond of a commit, but it is a second
+    file, and a backup put in place of the first one would be read together with the wrong log."""
     connection.isolation_level = None  # we begin by ourselves, below
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

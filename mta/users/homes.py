@@ -22,8 +22,8 @@ class Folders:
     """The folders that some newcomers may want, as far as others have them."""
 
     def __init__(self, connection: Connection, wishes: Iterable[tuple[Key, str | None]]) -> None:
-        """`wishes`: address, and folder where a particular one is wanted."""
-        wanted = {folder for key, wish in wishes for folder in _choices(key, wish)}
+        """`wishes`: address, and folder where a particular one is wanted. Raises UnfitName."""
+        wanted = {_judged(folder) for key, wish in wishes for folder in _choices(key, wish)}
         parts = wanted | {folder.partition("/")[0] for folder in wanted}
         having = select(users.c.folder).where(users.c.folder.in_(parts))
         self._mailboxes = set(connection.execute(having).scalars())
@@ -35,10 +35,9 @@ class Folders:
         self._domains = set(connection.execute(holding).scalars())
 
     def give(self, key: Key, wish: str | None) -> str:
-        """The folder for this address, which nobody else gets then. Raises UnfitName, AlreadyExists."""
+        """The folder for this address, which nobody else gets then. Raises AlreadyExists."""
         choices = _choices(key, wish)
         for folder in choices:
-            _judge(folder)
             if self._is_free(folder):
                 self._take(folder)
                 return folder
@@ -60,7 +59,7 @@ def _choices(key: Key, wish: str | None) -> Sequence[str]:
     return (wish,) if wish is not None else (key[0], f"{key[1]}/{key[0]}")
 
 
-def _judge(folder: str) -> None:
+def _judged(folder: str) -> str:
     """Raises UnfitName for what is neither a name nor a domain and a name, or not to the store's taste."""
     domain, slash, name = folder.rpartition("/")
     try:
@@ -70,3 +69,4 @@ def _judge(folder: str) -> None:
         raise UnfitName(f"{folder[:80]!a} cannot be a folder: {error}") from error
     if not fits:
         raise UnfitName(f"{folder[:80]!a} cannot be a folder")
+    return folder
