@@ -72,6 +72,8 @@ class Intake:
             "body": sender.body,
             "smtputf8": sender.smtputf8,
         }
+        if host.account is not None:
+            client["submitter"] = host.account.address
         envelope = Envelope(
             id=identifier,
             sender=str(sender.path),
