@@ -142,7 +142,7 @@ class Connection:
         """End the session when its time is over. Our own delays are not held against the client; that it does
         not take what is sent is no delay of ours."""
         shaking_hands = self._tls is not None and not self._tls.established
-        if self._held or (self._paused and not self._unsent and not shaking_hands):
+        if self._held or (self._paused and self._interest != WRITE and not shaking_hands):
             self._grant()
         elif now < self.deadline:
             return
