@@ -234,9 +234,9 @@ def attempted(
     log.record("INFO" if event != "failed" else "WARNING", event, fields)
 
 
-def reported(log: Log, letter: str, recipient: str) -> None:
-    """A report to a sender is stored, as a message of this id."""
-    log.record("INFO", "reported", {"id": letter, "recipient": recipient})
+def reported(log: Log, letter: str, recipient: str, about: Sequence[str]) -> None:
+    """A report to a sender is stored, as a message of this id; `about`: the messages it tells of."""
+    log.record("INFO", "reported", {"id": letter, "recipient": recipient, "about": about})
 
 
 # the store

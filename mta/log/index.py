@@ -41,9 +41,9 @@ _HEAD: Final = struct.Struct("<IQIII")
 _NAME_OCTETS: Final = 32
 _STAMP_OCTETS: Final = len("2026-11-20T18:40:01.123Z")
 
-_IDS: Final = re.compile(rb" (?:id|session|about)=([0-9a-z]{20})(?=[ \n])")
+_IDS: Final = re.compile(rb" (?:id|session)=([0-9a-z]{20})(?=[ \n])")
 _ADDRESSES: Final = (
-    re.compile(rb' (?:sender|recipients?)=([^ "\n]+)'),
+    re.compile(rb' (?:sender|recipients?|about)=([^ "\n]+)'),
     re.compile(rb' (?:sender|recipients?)="((?:[^"\\]|\\.)*)"'),
     re.compile(rb' command="[^"<]*<([^">]+)>'),
 )

@@ -59,7 +59,7 @@ def story_of(subject: str, find: Find) -> Story | None:
 
 
 def _message(subject: str, own: Sequence[Record], find: Find) -> Iterator[Record]:
-    records = [record for record in own if subject in (record.fields.get("id"), record.fields.get("about"))]
+    records = [record for record in own if subject in (record.fields.get("id"), *_about(record))]
     yield from records
     yield from _reports([subject], own, find)
     session = next((r.fields["session"] for r in records if "session" in r.fields), None)
@@ -84,8 +84,13 @@ def _arrival(subject: str, session: Sequence[Record]) -> Iterator[Record]:
 
 def _reports(messages: Sequence[str], records: Iterable[Record], find: Find) -> list[Record]:
     """What became of the reports that were made of these messages."""
-    made = [r.fields["id"] for r in records if r.event == "reported" and r.fields.get("about") in messages]
+    made = [record.fields["id"] for record in records if not set(messages).isdisjoint(_about(record))]
     return [record for record in find(made) if record.event != "reported"] if made else []
+
+
+def _about(record: Record) -> list[str]:
+    """The messages that a report tells of."""
+    return record.list("about") if "about" in record.fields else []
 
 
 def _in_order(records: Iterable[Record]) -> tuple[Record, ...]:

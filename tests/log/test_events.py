@@ -177,9 +177,9 @@ CATALOGUE: list[tuple[Callable[..., None], dict[str, Any], str, str]] = [
     ),
     (
         events.reported,
-        {"letter": "m2", "recipient": "s@example.org"},
+        {"letter": "m2", "recipient": "s@example.org", "about": ["m1", "m0"]},
         "INFO",
-        "reported id=m2 recipient=s@example.org",
+        "reported id=m2 recipient=s@example.org about=m1,m0",
     ),
     (
         events.set_aside,

@@ -24,7 +24,10 @@ class Book:
         return self
 
     def find(self, asked: Sequence[str]) -> Iterable[Record]:
-        return [record for record in self._records if set(asked) & set(record.fields.values())]
+        def words(record: Record) -> set[str]:
+            return {word for value in record.fields.values() for word in value.split(",")}
+
+        return [record for record in self._records if set(asked) & words(record)]
 
     def story(self, subject: str) -> list[str]:
         """The events and what they are about, the first letters of each."""
@@ -50,7 +53,7 @@ def two_messages() -> Book:
     book.add("rejected", session=SESSION, command="C")
     book.add("closed", session=SESSION)
     book.add("failed", id=SECOND, recipient="e@f.example")
-    book.add("reported", id=REPORT, about=SECOND, recipient="a@b.example")
+    book.add("reported", id=REPORT, about=[SECOND, "8" * 20], recipient="a@b.example")
     return book.add("delivered", id=REPORT, recipient="a@b.example")
 
 

@@ -42,6 +42,8 @@ class Notice:
     """LF line ends."""
     at: float
     """Epoch seconds."""
+    about: tuple[str, ...]
+    """The messages it tells of."""
 
     def delivery(self, *recipients: Recipient) -> Delivery:
         """It as a message to commit; the recipients are what the policy makes of `to`."""
@@ -75,7 +77,7 @@ def make_report(
     parts = [_readable(text), status_part(reporter.hostname, envelope, told), *([part] if part else [])]
     fields = _fields(reporter, identifier, envelope.sender, SUBJECTS[gravest(told)], now)
     octets = message(fields, parts, subtype="report; report-type=delivery-status")
-    return Notice(identifier, envelope.sender, octets, now)
+    return Notice(identifier, envelope.sender, octets, now, (envelope.id,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def make_digest(
     text = digest_text(reporter.hostname, [(each.letter, each.arrived, each.told) for each in untold])
     subject = f"Reports on {len(untold)} of your messages"
     octets = message(_fields(reporter, identifier, sender, subject, now), [_readable(text)], subtype="mixed")
-    return Notice(identifier, sender, octets, now)
+    return Notice(identifier, sender, octets, now, tuple(each.letter for each in untold))
 
 
 def _fields(reporter: Reporter, identifier: str, to: str, subject: str, now: float) -> list[str]:

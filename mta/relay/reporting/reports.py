@@ -210,22 +210,24 @@ class Reports:
                 done()
 
         for way, recipients in list(left.items()):
-            self._put(notice.delivery(*recipients), partial(one_less, way))
+            self._put(notice.delivery(*recipients), notice.about, partial(one_less, way))
 
-    def _put(self, delivery: Delivery, done: Callable[[], None]) -> None:
-        self._committing.put(delivery, partial(self._committed, delivery, done))
+    def _put(self, delivery: Delivery, about: Sequence[str], done: Callable[[], None]) -> None:
+        self._committing.put(delivery, partial(self._committed, delivery, about, done))
 
     def _commit(self, batch: list[Delivery]) -> list[Delivery]:
         """In a helper thread."""
         self._store.commit_once(batch)
         return batch
 
-    def _committed(self, delivery: Delivery, done: Callable[[], None], _answer: Delivery) -> None:
+    def _committed(
+        self, delivery: Delivery, about: Sequence[str], done: Callable[[], None], _answer: Delivery
+    ) -> None:
         if isinstance(delivery.outcome, Failed):
             tell.fault(self._log, "storing a report", delivery.envelope.id, delivery.outcome.text)
-            self._loop.call_later(_AGAIN, partial(self._put, _anew(delivery), done))
+            self._loop.call_later(_AGAIN, partial(self._put, _anew(delivery), about, done))
         else:
-            tell.reported(self._log, delivery.envelope.id, delivery.envelope.recipients[0].address)
+            tell.reported(self._log, delivery.envelope.id, delivery.envelope.recipients[0].address, about)
             done()
 
     # many of them
