@@ -29,6 +29,7 @@ SUBCOMMANDS = {
     "ban": "serve an address, a network or a user no longer",
     "config": "show every setting in force and where it came from",
     "control": "change settings of the running server, until its next reload",
+    "explain": "tell what would be done with a message, and why",
     "metrics": "show its counters, each second",
     "queue": "show what waits to be sent on, and why; hold, release, retry, delete it",
     "reload": "let the running server read its configuration again",

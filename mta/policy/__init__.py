@@ -18,7 +18,7 @@ the cache; then `NotCached` goes through, and whoever asked fetches it and asks 
 """
 
 from mta.policy.clients import IPAddress, Network, client_address  # isort: skip
-from mta.policy.bounds import lack_of_quota, lack_of_room
+from mta.policy.bounds import Counts, Tree, lack_of_quota, lack_of_room
 from mta.policy.decisions import (
     BAD_DOMAIN,
     BEEN_HERE,
@@ -27,6 +27,7 @@ from mta.policy.decisions import (
     Asker,
     Goal,
     Step,
+    Trace,
     Verdict,
 )
 from mta.policy.policy import Policy
@@ -40,11 +41,14 @@ __all__ = [
     "SENDER_NOT_LOCAL",
     "Asker",
     "Book",
+    "Counts",
     "Goal",
     "IPAddress",
     "Network",
     "Policy",
     "Step",
+    "Trace",
+    "Tree",
     "Verdict",
     "client_address",
     "lack_of_quota",

@@ -8,12 +8,11 @@ that is 451 and never 550.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mta.log import events as tell
-from mta.policy import Asker, Goal, lack_of_quota, lack_of_room
+from mta.policy import Asker, Book, Counts, Goal, lack_of_quota, lack_of_room
 from mta.protocol.address import NULL_PATH, Address
 from mta.protocol.events import Recipient, Sender, Verify
 from mta.protocol.parameters import original_recipient
@@ -31,9 +30,70 @@ from mta.store import Recipient as Place
 from mta.users.directory import NotCached
 
 if TYPE_CHECKING:
-    from mta.server.smtp import SmtpHost
-    from mta.users.account import Key
+    from collections.abc import Callable, Iterable, Sequence
+
+    from mta.log.log import Log
+    from mta.policy import Trace, Tree
+    from mta.protocol.smtp_server import SmtpServer
+    from mta.server.connection import Transport
+    from mta.server.desk import Rules
+    from mta.server.hourly import Hourly
+    from mta.users.account import Account, Key
     from mta.users.errors import DatabaseDown
+
+
+class Bookshelf(Book, Protocol):
+    """Books in which something may be missing."""
+
+    def fetch(self, keys: Iterable[Key], done: Callable[[DatabaseDown | None], None]) -> None:
+        """What NotCached named; then `done`."""
+
+
+class Scales(Counts, Protocol):
+    """How full mailboxes are, some of them not counted yet."""
+
+    def count(self, mailbox: Mailbox, done: Callable[[OSError | None], None]) -> None:
+        """What NotCounted named; then `done`."""
+
+
+class Clock(Protocol):
+    @property
+    def clock(self) -> Callable[[], float]: ...
+
+
+class Office(Protocol):
+    """The desk, as far as an envelope is concerned."""
+
+    @property
+    def books(self) -> Bookshelf: ...
+    @property
+    def usage(self) -> Scales: ...
+    @property
+    def hourly(self) -> Hourly: ...
+    @property
+    def store(self) -> Tree: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def loop(self) -> Clock: ...
+    def has_space(self, octets: int = 0) -> bool: ...
+
+
+class Visit(Protocol):
+    """The host of a session, as far as an envelope is concerned: the server's, or one that `mta explain`
+    makes up."""
+
+    @property
+    def desk(self) -> Office: ...
+    @property
+    def rules(self) -> Rules: ...
+    @property
+    def session(self) -> SmtpServer: ...
+    @property
+    def account(self) -> Account | None: ...
+    @property
+    def connection(self) -> Transport | None: ...
+
 
 _MOST_ROUNDS: Final = 50
 """Look-ups for one answer; more of them mean that the cache forgets faster than we ask."""
@@ -44,10 +104,12 @@ _MOST_PLACES: Final = 10_000
 class Addressing:
     """Of one session: the envelope of its present transaction."""
 
-    __slots__ = ("_asker", "_host", "_named", "_outside", "_rounds", "began", "recipients", "sender")
+    __slots__ = ("_asker", "_host", "_named", "_outside", "_rounds", "began", "recipients", "sender", "trace")
 
-    def __init__(self, host: SmtpHost) -> None:
+    def __init__(self, host: Visit, trace: Trace | None = None) -> None:
+        """`trace`: what is decided is added to it, with what decided it."""
         self._host = host
+        self.trace = trace
         self._asker = Asker(trusted=False)
         self._rounds = 0
         self._named: Address | None = None
@@ -75,7 +137,7 @@ class Addressing:
         host = self._host
         asker = Asker(host.session.trusted, host.account, event.path)
         try:
-            refusal = host.rules.policy.judge_sender(asker, host.desk.books)
+            refusal = host.rules.policy.judge_sender(asker, host.desk.books, self.trace)
         except NotCached as missing:
             self._look_up(missing, event.path, partial(self.begin, event))
             return
@@ -111,7 +173,8 @@ class Addressing:
 
     def _judge(self, event: Recipient) -> Reply:
         host = self._host
-        verdict = host.rules.policy.judge_recipient(event.address, self._asker, host.desk.books)
+        policy = host.rules.policy
+        verdict = policy.judge_recipient(event.address, self._asker, host.desk.books, self.trace)
         if isinstance(verdict, Reply):
             return verdict
         refusal = self._lack(verdict)
@@ -150,14 +213,14 @@ class Addressing:
             return refusal
         store, limits = self._host.desk.store, self._host.rules.settings.limits
         for goal in goals:
-            refusal = lack_of_room(goal.way, store, limits) or self._lack_of_quota(goal)
+            refusal = lack_of_room(goal.way, store, limits, self.trace) or self._lack_of_quota(goal)
             if refusal is not None:
                 return refusal
         return None
 
     def _lack_of_quota(self, goal: Goal) -> Reply | None:
         assert self.sender is not None
-        return lack_of_quota(goal, self._host.desk.usage, self.sender.size or 0)
+        return lack_of_quota(goal, self._host.desk.usage, self.sender.size or 0, self.trace)
 
     # DATA
 
