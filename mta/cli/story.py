@@ -135,9 +135,14 @@ def _subjects(archive: Archive, arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _is_meant(record: Record, arguments: argparse.Namespace) -> bool:
-    if arguments.to and arguments.to.lower() not in map(str.lower, record.list("recipients")):
+    if arguments.to and arguments.to.lower() not in map(str.lower, _named(record)):
         return False
     return not arguments.sender or record.fields.get("sender", "").lower() == arguments.sender.lower()
+
+
+def _named(record: Record) -> list[str]:
+    """Recipients, and the aliases that led to them."""
+    return [word for key in ("recipients", "via") if key in record.fields for word in record.list(key)]
 
 
 def _is_named(record: Record, arguments: argparse.Namespace) -> bool:

@@ -65,10 +65,24 @@ def _accepted(record: Record) -> str:
     recipients = ", ".join(map(_path, record.list("recipients")))
     size = octets(int(record.fields["size"]))
     by = f", handed in by {_text(record, 'login')}" if "login" in record.fields else ""
-    return (
-        f"the message {record.fields['id']} from {_path(record.text('sender'))} to {recipients} is ours: "
-        f"{size}{by}"
-    )
+    message = f"the message {record.fields['id']} from {_path(record.text('sender'))} to {recipients}"
+    return f"{message} is ours: {size}{by}{_places(record)}"
+
+
+def _places(record: Record) -> str:
+    """Where it went: into mailboxes, and among the letters for other domains."""
+    into = record.list("into") if "into" in record.fields else []
+    mailboxes = [printable(place) for place in into if not place.startswith("@")]
+    domains = dict.fromkeys(printable(place[1:]) for place in into if place.startswith("@"))
+    told = []
+    if mailboxes:
+        what = "the mailbox" if len(mailboxes) == 1 else "the mailboxes"
+        told.append(f"into {what} {', '.join(mailboxes)}")
+    if domains:
+        told.append(f"as a letter for {', '.join(domains)}")
+    if "via" in record.fields:
+        told.append(f"led there by {', '.join(map(_path, record.list('via')))}")
+    return f"; {'; '.join(told)}" if told else ""
 
 
 def _recipients(record: Record) -> str:
@@ -78,6 +92,16 @@ def _recipients(record: Record) -> str:
 def _closed(record: Record) -> str:
     messages = counted(int(record.fields.get("messages", "0")), "message")
     return f"the session ends ({_text(record, 'reason')}) after {record.fields['seconds']} s and {messages}"
+
+
+def _drop_opened(record: Record) -> str:
+    messages = counted(int(record.fields["messages"]), "message")
+    return f"opens the mailbox of {_text(record, 'user')}: {messages}, {octets(int(record.fields['octets']))}"
+
+
+def _drop_updated(record: Record) -> str:
+    failed = f", {record.fields['failed']} could not be" if record.fields["failed"] != "0" else ""
+    return f"{counted(int(record.fields['removed']), 'message')} removed{failed}"
 
 
 # the way out
@@ -127,6 +151,8 @@ _TELLINGS: Final[dict[str, Telling]] = {
     "accepted": _accepted,
     "recipients": _recipients,
     "closed": _closed,
+    "drop_opened": _drop_opened,
+    "drop_updated": _drop_updated,
     "delivered": _attempt("delivered"),
     "deferred": _attempt("waits"),
     "failed": _attempt("refused for good"),

@@ -127,11 +127,15 @@ def accepted(
     seconds: float,
     tls: str | None = None,
     login: str | None = None,
+    into: Sequence[str] = (),
+    via: Sequence[str] = (),
 ) -> None:
     """A message is durable and is ours now.
 
     `sender`: the reverse-path, "" for `<>`; `size`: octets as received; `seconds` from MAIL to here; `tls`:
-    its version. Recipients that do not fit into one record follow in others, whose event is `recipients`."""
+    its version; `into`: a mailbox, or `@domain` for letters, for the first recipients; `via`: the aliases
+    that led to some. Recipients that do not fit into one record follow in others, whose event is
+    `recipients`."""
     first, *others = _portions(recipients)
     log.record(
         "INFO",
@@ -146,6 +150,8 @@ def accepted(
             "seconds": seconds,
             "tls": tls,
             "login": login,
+            "into": into[:_PLACES] or None,
+            "via": via[:_PLACES] or None,
         },
     )
     for portion in others:
@@ -185,7 +191,7 @@ def drop_updated(log: Log, session: str, removed: int, failed: int) -> None:
 
 
 def closed(log: Log, session: str, reason: str, seconds: float, messages: int = 0) -> None:
-    """The end of a session. `reason`: quit, lost, timeout, shutdown ...; `messages` accepted or fetched in it."""
+    """The end of a session. `reason`: quit, lost, timeout, shutdown ...; `messages`: accepted or fetched."""
     log.record(
         "INFO", "closed", {"session": session, "reason": reason, "seconds": seconds, "messages": messages}
     )
@@ -326,7 +332,9 @@ def _octets(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
-_PORTION = 2500
+_PLACES = 10
+"""Places that are named."""
+_PORTION = 2000
 """Characters of recipients in one record."""
 
 

@@ -43,8 +43,8 @@ _STAMP_OCTETS: Final = len("2026-11-20T18:40:01.123Z")
 
 _IDS: Final = re.compile(rb" (?:id|session)=([0-9a-z]{20})(?=[ \n])")
 _ADDRESSES: Final = (
-    re.compile(rb' (?:sender|recipients?|about)=([^ "\n]+)'),
-    re.compile(rb' (?:sender|recipients?)="((?:[^"\\]|\\.)*)"'),
+    re.compile(rb' (?:sender|recipients?|about|via)=([^ "\n]+)'),
+    re.compile(rb' (?:sender|recipients?|via)="((?:[^"\\]|\\.)*)"'),
     re.compile(rb' command="[^"<]*<([^">]+)>'),
 )
 """What one may ask for, in the form in which records hold it."""

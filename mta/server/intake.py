@@ -207,6 +207,8 @@ class Intake:
             desk.loop.clock() - host.envelope.began,
             host.tls.version if host.tls else None,
             host.account.address if host.account else None,
+            [str(recipient.way) for recipient in envelope.recipients],
+            [recipient.via for recipient in envelope.recipients if recipient.via],
         )
 
     # what is held

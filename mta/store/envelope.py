@@ -38,6 +38,9 @@ class Mailbox:
         if not all(map(_is_part, parts)) or len(parts) > 2 or hidden:
             raise ValueError(f"no mailbox has the folder {self.folder!r}")
 
+    def __str__(self) -> str:
+        return self.folder
+
 
 @dataclass(frozen=True, slots=True)
 class Domain:
@@ -48,6 +51,9 @@ class Domain:
     def __post_init__(self) -> None:
         if _DOMAIN.fullmatch(self.name) is None:
             raise ValueError(f"{self.name!r} is no domain in lower-case A-labels")
+
+    def __str__(self) -> str:
+        return f"@{self.name}"
 
 
 Way: TypeAlias = Mailbox | Domain

@@ -112,10 +112,13 @@ CATALOGUE: list[tuple[Callable[..., None], dict[str, Any], str, str]] = [
             "recipients": ["user1@example.org", "user2@example.org"],
             "size": 4096,
             "seconds": 0.0123,
+            "into": ["user1", "user2", "@other.example"],
+            "via": ["all@example.org"],
         },
         "INFO",
         'accepted id=m1 session=s1 peer=192.0.2.1:4711 sender="" '
-        "recipients=user1@example.org,user2@example.org size=4096 seconds=0.0123",
+        "recipients=user1@example.org,user2@example.org size=4096 seconds=0.0123 "
+        "into=user1,user2,@other.example via=all@example.org",
     ),
     (
         events.rejected,
@@ -180,6 +183,24 @@ CATALOGUE: list[tuple[Callable[..., None], dict[str, Any], str, str]] = [
         {"letter": "m2", "recipient": "s@example.org", "about": ["m1", "m0"]},
         "INFO",
         "reported id=m2 recipient=s@example.org about=m1,m0",
+    ),
+    (
+        events.administered,
+        {"session": "s1", "peer": "p", "login": "admin@example.org", "order": "DELETE_USER user1"},
+        "INFO",
+        'administered session=s1 peer=p login=admin@example.org order="DELETE_USER user1"',
+    ),
+    (
+        events.drop_opened,
+        {"session": "s1", "user": "user1@example.org", "messages": 2, "octets": 900},
+        "INFO",
+        "drop_opened session=s1 user=user1@example.org messages=2 octets=900",
+    ),
+    (
+        events.drop_updated,
+        {"session": "s1", "removed": 2, "failed": 0},
+        "INFO",
+        "drop_updated session=s1 removed=2 failed=0",
     ),
     (
         events.set_aside,
