@@ -143,7 +143,7 @@ def test_a_message_under_tls(opened: Open, service: str) -> None:
     (letter,) = house.files(".OTHER_SERVERS/elsewhere.example")
     _, envelope, *_ = letter.read_bytes().split(b"\n")
     assert json.loads(envelope)["client"]["submitter"] == "alice@example.org"
-    assert b"with ESMTPSA " in letter.read_bytes()
+    assert b"with ESMTPSA\r\n" in letter.read_bytes()
     (record,) = house.records("accepted")
     assert record.text("login") == "alice@example.org"
 
