@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from mta.server.tls import server_context
 from mta.users.passwords import verify
 from mta.users.penalties import Penalties
+from tests.instance import MTA, ROOT
 from tests.server.office import Office
 
 TEXT = b"Subject: x\r\n\r\nhello\r\n"
@@ -172,6 +175,32 @@ def test_outside_loopback_it_speaks_tls_from_the_start(tmp_path: Path, pair: tup
     office.until(pump)
     assert received == b"+OK Management server ready\r\n"
     office.close()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_client_speaks_tls_with_whom_it_trusts(
+    tmp_path: Path, pair: tuple[bytes, bytes], trusted: bool
+) -> None:
+    office = Office(tmp_path, context=server_context(*pair), outside=True)
+    certificate = tmp_path / "ca.pem"
+    certificate.write_bytes(pair[0])
+    place = ("-i", "localhost", "-P", str(office.management.getsockname()[1]), "--tls")
+    trust = ("--ca", str(certificate)) if trusted else ()
+    with subprocess.Popen(
+        [*MTA, "admin", *place, *trust, "1.0", "admin", "admin-password", "-NOOP"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as client:
+        office.until(lambda: client.poll() is not None)
+        printed, complaints = client.communicate()
+    office.close()
+    if trusted:
+        assert printed.splitlines()[-2:] == ["+OK NOOP", "+OK GOODBYE"]
+    else:
+        assert (client.returncode, printed) == (1, "")
+        assert "its certificate is not to be trusted" in complaints
 
 
 def test_in_clear_it_says_nothing_there(tmp_path: Path, pair: tuple[bytes, bytes]) -> None:
