@@ -137,8 +137,11 @@ def by_getmail(account: Account) -> None:
         f"username = {account.user}",
         f"password = {account.password}",
         "[destination]",
-        "type = Maildir",
-        f"path = {account.maildir}/",
+        "type = MDA_external",  # its own Maildir is not for root
+        f"path = {needs('sh')}",
+        f"arguments = ('-c', 'cat > {account.maildir}/new/$$')",
+        "unixfrom = false",
+        "allow_root_commands = true",
         "[options]",
         "read_all = false",
         "delete = false",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import poplib
+import shlex
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.conftest import needs
 from tests.instance import CONFIGURATION, Instance, mta
+from tests.peers.dovecot import dovecot
 from tests.peers.fetchers import FETCHERS, Account, Fetcher
 
 PASSWORD = "correct horse 7 battery"
@@ -28,8 +31,11 @@ _numbers = count()
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pop3")
+def tree() -> Iterator[Path]:
+    """A folder that lets Dovecot pass, as pytest's own does not."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture(scope="module")
@@ -255,22 +261,14 @@ def test_everything_capa_lists_works(mailbox: Mailbox, tls: str) -> None:
 # --- beside us
 
 
-def test_mutt_reads_the_maildir_meanwhile(mailbox: Mailbox) -> None:
-    mailbox.put(*TEXTS[:2])
-    client = mailbox.client()
-    identities = client.uidl()[1]
-
-    # Opened, all marked as read, left: mutt moves everything to cur.
-    keys = ["push '<tag-pattern>~A<enter><tag-prefix><clear-flag>N<sync-mailbox><quit>'"]
-    command = [needs("mutt"), "-n", "-F", "/dev/null", "-f", str(mailbox.folder)]
-    options = ["set quit=yes", "set mbox_type=Maildir", *keys]
+def read_by_mutt(folder: Path) -> None:
+    """Open the Maildir, mark everything as read, leave: mutt moves all messages to `cur`."""
+    keys = "<tag-pattern>~A<enter><tag-prefix><clear-flag>N<sync-mailbox><quit>"
+    options = ("set quit=yes", "set mbox_type=Maildir", f"push '{keys}'")
+    mutt = shlex.join([needs("mutt"), "-n", "-F", "/dev/null", "-f", str(folder)])
+    command = " ".join([mutt, *(f"-e {shlex.quote(option)}" for option in options)])
     subprocess.run(
-        [
-            needs("script"),
-            "-qec",
-            " ".join([*command, *(f'-e "{option}"' for option in options)]),
-            "/dev/null",
-        ],
+        [needs("script"), "-qec", command, "/dev/null"],  # mutt wants a terminal
         env={"PATH": "/usr/bin:/bin", "TERM": "xterm", "HOME": "/nonexistent"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -278,9 +276,47 @@ def test_mutt_reads_the_maildir_meanwhile(mailbox: Mailbox) -> None:
         timeout=20,
     )
 
+
+def identities(client: poplib.POP3) -> list[bytes]:
+    return [line.split()[1] for line in client.uidl()[1]]
+
+
+def test_mutt_reads_the_maildir_meanwhile(mailbox: Mailbox) -> None:
+    mailbox.put(*TEXTS[:2])
+    client = mailbox.client()
+    before = identities(client)
+
+    read_by_mutt(mailbox.folder)
+
     assert list((mailbox.folder / "new").iterdir()) == []
     assert client.retr(1)[1] == TEXTS[0].splitlines()
     client.dele(1)
     client.quit()
     assert mailbox.count() == 1
-    assert [line.split()[1] for line in mailbox.client().uidl()[1]] == [identities[1].split()[1]]
+    with closing(mailbox.client()) as client:
+        assert identities(client) == before[1:]
+
+
+def test_dovecot_serves_the_same_maildir(mailbox: Mailbox, tree: Path) -> None:
+    """Both show the same messages; each finds what the other has moved, and misses what it has removed."""
+    mailbox.put(*TEXTS)
+    ours = mailbox.client()
+    before = identities(ours)
+    with dovecot(tree, mailbox.folder) as port:
+        theirs = poplib.POP3("127.0.0.1", port, timeout=20)
+        theirs.user("anybody")
+        theirs.pass_("anything")
+        assert theirs.list()[1] == ours.list()[1]
+        for number in range(1, 5):
+            assert theirs.retr(number)[1] == ours.retr(number)[1]
+        theirs.dele(2)
+        theirs.quit()
+    assert list((mailbox.folder / "new").iterdir()) == []  # Dovecot has moved them
+
+    with pytest.raises(poplib.error_proto, match="removed by another program"):
+        ours.top(2, 0)
+    assert ours.top(3, 1)[1] == TEXTS[2].splitlines()[:4]
+    ours.dele(4)
+    ours.quit()
+    with closing(mailbox.client()) as client:
+        assert identities(client) == [before[0], before[2]]
