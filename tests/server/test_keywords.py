@@ -1,4 +1,4 @@
-"""What EHLO promises on each port, in clear and under TLS: every keyword is known here and does what it says."""
+"""What EHLO promises on each port, in clear and under TLS: every keyword is known here, and is kept."""
 
 from __future__ import annotations
 
