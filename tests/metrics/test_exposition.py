@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,7 @@ from mta.counters import (
     Counters,
 )
 from mta.metrics.exposition import Exposition
+from tests.instance import ROOT
 
 
 @pytest.fixture
@@ -93,3 +95,11 @@ def test_columns_of_one_name_stand_together_and_share_what_is_said_of_them() -> 
 @pytest.mark.parametrize("accept", ["application/openmetrics-text;version=no", ";;;,", "\xff", "a" * 8000])
 def test_a_strange_accept_header_gets_a_page(counters: Counters, accept: str) -> None:
     assert families(counters, accept)
+
+
+def test_the_dashboard_asks_for_nothing_that_is_not_there(counters: Counters) -> None:
+    page = Exposition(counters).page("").content.decode()
+    there = {sample.name for family in parse_text(page) for sample in family.samples}
+    asked = set(re.findall(r"\bmta_[a-z_]+", (ROOT / "etc" / "mta-grafana.json").read_text()))
+    assert asked <= there
+    assert len(asked) > 10
