@@ -287,8 +287,9 @@ def _entries(connection: Connection, keys: Sequence[Key]) -> Iterator[tuple[Key,
     leading = alias_rows.targets_of(connection, keys)
     for key in known.keys() | leading.keys():
         yield key, Entry(known.get(key), leading.get(key, ()))
-    if ADMINISTRATOR in keys:
-        yield ADMINISTRATOR, Entry(people.first_administrator(connection), ())
+    first = people.first_administrator(connection) if ADMINISTRATOR in keys else None
+    if first is not None:
+        yield ADMINISTRATOR, Entry(first, ())
 
 
 def _is_possible(key: Key) -> bool:

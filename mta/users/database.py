@@ -85,12 +85,13 @@ class Database:
                 return self._engine
             self._forget()
             engine = self._open()
+            identity = self._identify()  # now: what takes its place while we prepare it is another one
             try:
                 _prepare(engine)
             except BaseException:
                 engine.dispose()
                 raise
-            self._engine, self._identity = engine, self._identify()
+            self._engine, self._identity = engine, identity
             self.opened += 1
             return engine
 

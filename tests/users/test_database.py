@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from mta.users import database as databases
 from mta.users import migrations
@@ -137,6 +137,21 @@ def test_a_backup_put_in_its_place_is_read(tmp_path: Path) -> None:
     (tmp_path / "backup.db").rename(tmp_path / "users.db")
     assert accounts.find("alice", "example.org") is not None
     assert accounts.changes_since(mark).everything
+
+
+def test_a_file_replaced_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts, other = (Accounts(Database(f"sqlite:///{tmp_path}/{name}.db")) for name in ("users", "other"))
+    other.add("alice", "example.org", SECRETS)
+    prepare = databases._prepare
+
+    def replace_then_prepare(engine: Engine) -> None:
+        (tmp_path / "other.db").rename(tmp_path / "users.db")
+        monkeypatch.setattr(databases, "_prepare", prepare)
+        prepare(engine)
+
+    monkeypatch.setattr(databases, "_prepare", replace_then_prepare)
+    accounts.count()
+    assert accounts.find("alice", "example.org") is not None
 
 
 def test_a_locked_file_is_a_database_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
