@@ -161,3 +161,24 @@ def test_outside_loopback_without_a_certificate_is_no_configuration(tmp_path: Pa
     done = mta("-f", str(file), "-t", check=False)
     assert done.returncode == 78
     assert "management.listen outside loopback needs tls.certificate" in done.stderr
+
+
+def test_while_the_receiver_rests_the_rest_goes_on(tmp_path: Path) -> None:
+    """A reload is taken, and a stop is not kept waiting; the pause ends with it."""
+    accounts = Accounts(Database(f"sqlite:///{tmp_path}/users.db"))
+    accounts.add("admin", "example.org", make_secrets(PASSWORD, scram=False), role=Role.ADMINISTRATOR)
+    with Instance(tmp_path, configuration=WITH_MANAGEMENT).running() as server:
+        place = ("-i", "127.0.0.1", "-P", str(server.ports["management"]))
+        pausing = subprocess.Popen(
+            [*MTA, "admin", *place, "1.0", "admin", PASSWORD, "-TIMEOUT", "3600"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        server.await_record("administered", order="TIMEOUT 3600")
+        server.configuration.write_text(WITH_MANAGEMENT + "limits: { connections = 77 }\n")
+        mta("-f", str(server.configuration), "reload")
+        assert "77" in mta("-f", str(server.configuration), "config", "limits.connections").stdout
+    printed, _ = pausing.communicate(timeout=PATIENCE)
+    assert "+OK TIMEOUT COMPLETED\n" in printed
+    assert not server.records("child_died")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from mta.cli import transport
 from mta.cli.player import Player, lines_of
 from mta.cli.transport import Lost, Tcp, Udp, is_whole
-from tests.instance import CONFIGURATION, Instance, mta
+from tests.instance import CONFIGURATION, MTA, ROOT, Instance, mta
 from tests.lossy import LossyNetwork, fates
 
 WITH_DATAGRAMS = CONFIGURATION + 'datagram: { listen = [ "127.0.0.1:0" ] }\n'
@@ -359,3 +361,26 @@ def test_places(text: str, place: tuple[str, int]) -> None:
     from mta.cli.send import _place
 
     assert _place(text) == place
+
+
+def test_a_terminal_sees_how_far_it_is(tmp_path: Path) -> None:
+    primary, secondary = os.openpty()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        words = (
+            "--log",
+            str(tmp_path),
+            f"127.0.0.1:{silent.getsockname()[1]}",
+            "UDP",
+            *orders(tmp_path, "ab"),
+        )
+        sending = subprocess.Popen(
+            [*MTA, "send", *words], env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=secondary
+        )
+        os.close(secondary)
+        shown = b""
+        while b"0 of 2 files done, 0 lines sent" not in shown:
+            shown += os.read(primary, 4096)
+        sending.kill()
+        sending.wait()
+    os.close(primary)
