@@ -1,7 +1,7 @@
 """Storms of wrong logins: others do not wait for them, and nobody learns from them who has an account.
 
-Both tests print what they measured. What they assert is much weaker, so that a busy machine fails neither, but
-hashing in the loop, or no hash for an unknown user, does."""
+Both tests print what they measured. What they assert is much weaker, so that a busy machine fails neither;
+but hashing in the loop does, or no hash for an unknown user."""
 
 from __future__ import annotations
 

@@ -1,11 +1,15 @@
 """TLS as a filter, against OpenSSL's own client side, with no socket between them."""
 
+import datetime as dt
+import hashlib
 import ssl
 from contextlib import suppress
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 from mta.server.tls import BadCertificate, TlsError, TlsFilter, server_context
 
@@ -122,3 +126,25 @@ def test_a_key_under_a_password_is_refused_and_nobody_is_asked(pair: Pair) -> No
     )
     with pytest.raises(BadCertificate, match="password"):
         server_context(pair[0], locked)
+
+
+def self_signed(key: CertificateIssuerPrivateKeyTypes, algorithm: hashes.HashAlgorithm | None) -> bytes:
+    """A certificate, and behind it its key, as PEM."""
+    name, now = x509.Name([]), dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+    builder = builder.not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
+    certificate = builder.public_key(key.public_key()).sign(key, algorithm)  # type: ignore[arg-type]
+    return certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@pytest.mark.parametrize("algorithm", [hashes.SHA256(), hashes.SHA384(), hashes.SHA512()])
+def test_a_login_is_bound_to_the_hash_that_signs_the_certificate(algorithm: hashes.HashAlgorithm) -> None:
+    pem = self_signed(ec.generate_private_key(ec.SECP256R1()), algorithm)
+    der = ssl.PEM_cert_to_DER_cert(pem.partition(b"-----BEGIN PRIVATE")[0].decode())
+    assert server_context(pem, b"").end_point == hashlib.new(algorithm.name, der).digest()
+
+
+def test_nothing_to_bind_to_where_the_signature_knows_no_hash() -> None:
+    assert server_context(self_signed(ed25519.Ed25519PrivateKey.generate(), None), b"").end_point == b""

@@ -9,7 +9,7 @@ from hashlib import pbkdf2_hmac
 import pytest
 
 from mta.protocol.scram import keys_of
-from mta.users import passwords, scram
+from mta.users import foreign, passwords, scram
 from mta.users.passwords import Secrets, Verified, fault_of, generate, make_secrets, verify
 
 RIGHT, WRONG, RENEW = Verified(ok=True), Verified(ok=False), Verified(ok=True, renew=True)
@@ -123,6 +123,18 @@ def test_bcrypt_looks_at_72_octets() -> None:
     kept = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
     assert verify(kept, "x" * 100) == RENEW
     assert verify(kept, "x" * 71) == WRONG
+
+
+@pytest.mark.parametrize("kept", CRYPT[:4])
+def test_without_the_crypt_of_the_system(kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "_crypt_of_system", lambda: None)
+    assert verify(kept, "sesame") == RENEW
+    assert verify(kept, "sesam") == WRONG
+    assert verify("$6$", "sesame") == WRONG
+
+
+def test_a_password_does_not_end_where_crypt_thinks() -> None:
+    assert verify(CRYPT[0], "sesame\0more") == WRONG
 
 
 # new ones
