@@ -140,9 +140,8 @@ class Transaction:
 
 
 def _first_address(forward: Forward) -> str:
-    """What is reported under is the address that we were given, whatever others make of it (RFC 3461 5.2.1)."""
-    orcpt = original_recipient(forward.address) if forward.notify else ""
-    return orcpt if ORCPT.allows(orcpt.encode("ascii")) else ""
+    """Reports name the address that we were given, whatever others make of it (RFC 3461 5.2.1)."""
+    return original_recipient(forward.address) if forward.notify else ""
 
 
 def _words(*parameters: tuple[Parameter, str]) -> list[str] | None:

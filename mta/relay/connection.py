@@ -100,6 +100,11 @@ class Connection:
         """`TLSv1.3`; empty in clear."""
         return self._tls.version if self._tls else ""
 
+    @property
+    def seconds(self) -> float:
+        """Since it was made."""
+        return self._loop.clock() - self._began
+
     # what a courier does with it
 
     def open(self) -> None:

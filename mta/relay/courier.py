@@ -19,9 +19,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from mta.config.units import Unfit
+from mta.identifier import Identifiers
+from mta.log.log import Log
 from mta.loop import Loop
 from mta.protocol.client_events import (
     ClientEvent,
@@ -54,7 +56,9 @@ from mta.relay.routing.router import Router
 from mta.relay.routing.routes import Decision, Hop, Route
 from mta.relay.routing.targets import parse_target
 from mta.relay.schedule import Schedule
-from mta.store import BrokenLetter, Helpers
+from mta.relay.transcript import transcribe
+from mta.relay.trip import NOWHERE, Bookkeeper, Trip
+from mta.store import Helpers
 
 MOST_LETTERS: Final = 16
 """Letters that a courier takes at once."""
@@ -65,49 +69,6 @@ _STOPPED: Final = "the relay stops"
 
 _OF_LETTER: Final = (Stage.DATA, Stage.TEXT, Stage.END)
 """When a connection breaks here, the letter may be what broke it: others may go through."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trip:
-    """How a letter travelled, for the log and its status."""
-
-    host: str = ""
-    """Name of the host; empty when none was reached."""
-    address: str = ""
-    tls: str = ""
-    """Version; empty in clear."""
-    certificate: str = ""
-    """`held`, or what was wrong with it."""
-    dsn: bool = False
-    """The host knows DSN: the duty to report passes to it."""
-    dns_seconds: float = 0.0
-    connect_seconds: float = 0.0
-    transfer_seconds: float = 0.0
-
-
-NOWHERE: Final = Trip()
-
-
-class Bookkeeper(Protocol):
-    """Who writes down what became of letters."""
-
-    def record(
-        self,
-        parcel: Parcel,
-        outcomes: Sequence[Outcome],
-        trip: Trip,
-        done: Callable[[], None],
-    ) -> None:
-        """The outcome of each recipient. `done` is called when no crash undoes it, perhaps at once."""
-
-    def put_back(self, domain: str, letters: Sequence[str]) -> None:
-        """They were not tried."""
-
-    def unreadable(self, domain: str, letter: Letter, error: BrokenLetter | OSError) -> None:
-        """It could not be opened."""
-
-    def load(self, domain: str, letters: Sequence[Letter], done: Callable[[Letter, Loaded], None]) -> None:
-        """Note that they are out, and open them; `done` is called for each, in a later turn."""
 
 
 @dataclass(slots=True)
@@ -121,6 +82,8 @@ class Desk:
     router: Router
     books: Bookkeeper
     contexts: Contexts
+    identifiers: Identifiers
+    log: Log
     hostname: bytes
 
 
@@ -142,6 +105,7 @@ class Courier:
         self._address = ""
         self._manner = Manner.CLEAR
         self._connection: Connection | None = None
+        self._transcript: Callable[[float], None] | None = None
         self._ready = False
         self._is_asking = False
         self._current: Parcel | None = None
@@ -266,8 +230,9 @@ class Courier:
             login=hop.login,
             login_in_clear=hop.address.is_loopback,
         )
-        context = self._desk.contexts.of(manner)
-        self._connection = Connection(self._desk.loop, hop, context, SmtpClient(terms), self)
+        session, desk = SmtpClient(terms), self._desk
+        self._transcript = transcribe(desk.log, session, desk.identifiers.next(), self._address, hop.name)
+        self._connection = Connection(desk.loop, hop, desk.contexts.of(manner), session, self)
         self._connection.open()
 
     # Host of a Connection
@@ -289,6 +254,8 @@ class Courier:
         assert connection is not None
         assert hop is not None
         self._connection, self._ready, self._awaited = None, False, None
+        if self._transcript is not None:
+            self._transcript(connection.seconds)
         if self._current is not None:  # it has no fate: it was given early, and not begun
             self._parcels.appendleft(self._current)
             self._current = None

@@ -24,13 +24,13 @@ from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop
 from mta.relay.clock import SteadyClock
-from mta.relay.courier import Trip
 from mta.relay.lanes import Lane
 from mta.relay.letters import Letter
 from mta.relay.outcome import Delivered, Never, Outcome, TryLater
 from mta.relay.parcels import SMALL, Loaded, Parcel, Room, entry_of, load
 from mta.relay.reporting.reports import Reports
 from mta.relay.schedule import Found, Plan, Schedule
+from mta.relay.trip import Trip
 from mta.relay.verdict import Attempt, confirmation, follow, is_plain
 from mta.store import BrokenLetter, Entry, Envelope, Helpers, OpenLetter, Queue, Recipient, Status
 

@@ -190,15 +190,17 @@ def _refused(stage: Stage, reply: Answer) -> TryLater | Never:
     reason = _reason(stage, reply, status)
     if not temporary:
         return Never(status, reason, reply.text)
-    return TryLater(reason, reply.text, slow=_asks_for_less(reply), status=status)
+    return TryLater(reason, reply.text, slow=_asks_for_less(stage, reply), status=status)
 
 
 def _is_of_host(stage: Stage, reply: Answer) -> bool:
     return stage in _OF_HOST or reply.code == _NOT_SO
 
 
-def _asks_for_less(reply: Answer) -> bool:
-    return reply.code == 421 or reply.enhanced.startswith("4.7.")
+def _asks_for_less(stage: Stage, reply: Answer) -> bool:
+    """4.7.x is also what TLS and logins fail by (RFC 4954 6)."""
+    is_about_us = stage not in (Stage.STARTTLS, Stage.AUTH)
+    return reply.code == 421 or (is_about_us and reply.enhanced.startswith("4.7."))
 
 
 def _status(stage: Stage, reply: Answer, kind: str) -> str:
@@ -232,7 +234,7 @@ def _reason(stage: Stage, reply: Answer, status: str) -> Reason:
         return Reason.LOGIN_FAILED
     if status[0] == "4" and "greylist" in reply.text.lower().replace("gray", "grey"):
         return Reason.GREYLISTED
-    if reply.kind == 4 and _asks_for_less(reply):
+    if reply.kind == 4 and _asks_for_less(stage, reply):
         return Reason.THROTTLED
     if _is_of_host(stage, reply):
         return Reason.HOST_REFUSED

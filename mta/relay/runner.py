@@ -23,13 +23,14 @@ from mta import hints
 from mta.config import Settings, Snapshot
 from mta.config.units import Unfit
 from mta.counters import QUEUE_LETTERS, RELAY_CONNECTIONS_CURRENT, RELAY_CONNECTIONS_TOTAL, Row
+from mta.identifier import Identifiers
 from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop, Timer
 from mta.policy import Policy
 from mta.relay.clock import SteadyClock
 from mta.relay.contexts import Contexts
-from mta.relay.courier import MOST_LETTERS, NOWHERE, Courier, Desk
+from mta.relay.courier import MOST_LETTERS, Courier, Desk
 from mta.relay.ledger import Ledger
 from mta.relay.letters import Letter
 from mta.relay.outcome import Reason, TryLater
@@ -42,6 +43,7 @@ from mta.relay.routing.own import own
 from mta.relay.routing.router import Router, Routing
 from mta.relay.routing.targets import BadCredentials, read_credentials
 from mta.relay.schedule import Attempt, Found, Overdue, Rules, Schedule
+from mta.relay.trip import NOWHERE
 from mta.store import CONFIRMATIONS, Entry, Helpers, Store
 from mta.store.system import System
 from mta.users.accounts import Accounts
@@ -169,6 +171,8 @@ class Relay:
             router=self.router,
             books=self.ledger,
             contexts=Contexts(),
+            identifiers=Identifiers(),
+            log=log,
             hostname=b"",
         )
 

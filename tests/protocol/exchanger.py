@@ -32,6 +32,7 @@ class Does(Enum):
     """What an exchanger does instead of saying something."""
 
     CLOSE = "closes the connection"
+    RESET = "breaks it off, so that what is under way is lost"
     STALL = "says nothing any more"
 
 
@@ -59,7 +60,8 @@ class Exchanger:
         self.texts: list[bytes] = []
         """What was delivered: un-stuffed, whole."""
         self.gone = False
-        self._silent = False
+        self.resets = False
+        self.silent = False
         self._input = b""
         self._reading = self._command
         self._chunk = b""
@@ -74,7 +76,7 @@ class Exchanger:
 
     def hear(self, octets: bytes) -> bytes:
         self._input += octets
-        while not (self.gone or self._silent) and self._reading():
+        while not (self.gone or self.silent) and self._reading():
             pass
         return self._take()
 
@@ -89,10 +91,10 @@ class Exchanger:
         """Whether the command was accepted."""
         planned = self.says.get(stage)
         saying = planned.pop(0) if planned else None
-        if saying is Does.CLOSE:
-            self.gone = True
+        if saying in (Does.CLOSE, Does.RESET):
+            self.gone, self.resets = True, saying is Does.RESET
         elif saying is Does.STALL:
-            self._silent = True
+            self.silent = True
         else:
             said = usual if saying is None else saying
             assert isinstance(said, bytes)

@@ -596,14 +596,14 @@ def test_parameters_are_passed_on_when_they_are_understood() -> None:
 
 def test_who_is_to_be_reported_keeps_the_address_we_were_given() -> None:
     """RFC 3461 5.2.1: unless it cannot be written, or nobody asked to be told."""
-    long = "=" * 60 + "@" + ".".join(["d" * 60] * 3) + ".example"
-    forwards = [Forward("b+c@example.org", "FAILURE"), Forward("å@example.org", "FAILURE"), Forward(long)]
+    others = Forward("å@example.org", "FAILURE"), Forward("d@example.org")
+    forwards = [Forward("b+c@example.org", "FAILURE"), *others]
     exchanger = Exchanger(ALL)
     play(exchanger, [(Mail("a@example.net", tuple(forwards), size=100), [TEXT])])
     assert [line.decode() for line in exchanger.heard if line.startswith(b"RCPT")] == [
         "RCPT TO:<b+c@example.org> NOTIFY=FAILURE ORCPT=rfc822;b+2Bc@example.org",
         "RCPT TO:<å@example.org> NOTIFY=FAILURE",
-        f"RCPT TO:<{long}>",
+        "RCPT TO:<d@example.org>",
     ]
 
 

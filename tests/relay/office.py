@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from mta.counters import Counters
 from mta.identifier import derived
 from mta.log.log import Log
 from mta.log.logfmt import Record, parse_record
-from mta.loop import READ, Loop
+from mta.loop import READ, WRITE, Loop
 from mta.relay.runner import Relay
 from mta.store import Delivery, Domain, Entry, Envelope, Recipient, Standing, State, Status, Store
 from mta.store.status import read_status
@@ -51,6 +53,7 @@ class Site:
         self._make = make or (lambda: Exchanger(("PIPELINING", "8BITMIME")))
         self.exchangers: list[Exchanger] = []
         self._sockets: list[socket.socket] = []
+        self._unsent: dict[socket.socket, bytes] = {}
         self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._listen()
@@ -87,22 +90,38 @@ class Site:
         exchanger.says = self._says
         self.exchangers.append(exchanger)
         self._sockets.append(sock)
-        self._loop.watch(sock.fileno(), lambda _events: self._serve(sock, exchanger), READ)
+        sock.setblocking(False)
+        self._unsent[sock] = b""
+        self._watch(sock, exchanger, READ)
         self._answer(sock, exchanger, exchanger.greet())
 
-    def _serve(self, sock: socket.socket, exchanger: Exchanger) -> None:
+    def _watch(self, sock: socket.socket, exchanger: Exchanger, interest: int) -> None:
+        self._loop.watch(sock.fileno(), lambda events: self._serve(sock, exchanger, events), interest)
+
+    def _serve(self, sock: socket.socket, exchanger: Exchanger, events: int) -> None:
         try:
-            octets = sock.recv(1 << 20)
+            octets = sock.recv(1 << 20) if events & ~WRITE else None
         except ConnectionError:
             octets = b""
-        if not octets:
+        if octets == b"":
             self._hang_up(sock)
         else:
-            self._answer(sock, exchanger, exchanger.hear(octets))
+            self._answer(sock, exchanger, exchanger.hear(octets or b""))
 
     def _answer(self, sock: socket.socket, exchanger: Exchanger, octets: bytes) -> None:
-        sock.sendall(octets)
-        if exchanger.gone:
+        """Say as much as is taken now; the rest when more is."""
+        octets = self._unsent[sock] + octets
+        try:
+            sent = sock.send(octets) if octets else 0
+        except BlockingIOError:
+            sent = 0
+        except ConnectionError:
+            sent = len(octets)
+        self._unsent[sock] = octets[sent:]
+        self._watch(sock, exchanger, READ | WRITE if octets[sent:] else READ)
+        if exchanger.gone and not octets[sent:]:
+            if exchanger.resets:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._hang_up(sock)
 
     def _hang_up(self, sock: socket.socket) -> None:
@@ -160,9 +179,10 @@ class Office:
         self._store = Store(self.mail, host="mx.example.org", writer="receiver")
         self.relay = Relay(self.loop, self.log, self.row, hints, system)
 
-    def site(self, **says: Sequence[Saying]) -> Site:
+    def site(self, *features: str, **says: Sequence[Saying]) -> Site:
         """Somewhere to send mail to; `says` as for an Exchanger, one after the other over all connections."""
-        self._sites.append(Site(self.loop, {stage: list(sayings) for stage, sayings in says.items()}))
+        make = partial(Exchanger, features or ("PIPELINING", "8BITMIME"))
+        self._sites.append(Site(self.loop, {stage: list(sayings) for stage, sayings in says.items()}, make))
         return self._sites[-1]
 
     def picky_site(self, fates: Mapping[str, str]) -> Site:
@@ -293,6 +313,7 @@ class Office:
         self.relay._helpers.close()
         if self.relay._store is not None:
             self.relay.router.close()
+            self.relay._directory.close()
         self._let_go()
 
     def close(self) -> None:

@@ -120,6 +120,7 @@ def test_reasons(fate: Fate, reason: Reason, status: str) -> None:
         (refused(421, "bye"), True),
         (refused(450, "4.7.0 too much"), True),
         (refused(450, "4.2.0 later"), False),
+        (refused(454, "4.7.0 no TLS now", Stage.STARTTLS), False),
         (refused(554, "5.7.1 list", Stage.GREETING), False),
         (Failed(Stage.MAIL, Fault.LOST), False),
     ],
