@@ -27,13 +27,18 @@ class ServerContext(ssl.SSLContext):
     @cached_property
     def end_point(self) -> bytes:
         """What binds a login to this certificate: its hash (tls-server-end-point, RFC 5929 4.1). Empty where
-        it is signed by an algorithm without a hash of its own (Ed25519), for which there is no rule."""
+        it is signed by an algorithm without a hash of its own (Ed25519), for which there is no rule, or by
+        one that is not known here."""
         # Servers that offer nothing to be bound are spared this large module.
         from cryptography import x509
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.hashes import SHA256
 
-        leaf = x509.load_pem_x509_certificate(self.certificate)
-        algorithm = leaf.signature_hash_algorithm
+        try:
+            leaf = x509.load_pem_x509_certificate(self.certificate)
+            algorithm = leaf.signature_hash_algorithm
+        except (ValueError, UnsupportedAlgorithm):
+            return b""  # OpenSSL has taken it, so it works; only this cannot be read off it
         if algorithm is None:
             return b""
         return leaf.fingerprint(SHA256() if algorithm.name in ("md5", "sha1") else algorithm)
