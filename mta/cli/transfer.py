@@ -54,25 +54,30 @@ def export(office: Office, arguments: argparse.Namespace) -> int:
 
 def import_(office: Office, arguments: argparse.Namespace) -> int:
     """Add what the file says; 1 when some of it could not be."""
-    settings, file = office.settings, arguments.file
-    users = settings.users
+    settings = office.settings
     work = Import(
         office.accounts,
         settings.local.domains,
         arguments.domain or settings.local.domains[0],
-        hashed=lambda password: make_secrets(password, scram=users.scram),
+        hashed=lambda password: make_secrets(password, scram=settings.users.scram),
         judged=lambda password: fault_of(password, 1),
         limit=settings.limits.users,
     )
-    counted = _Counted(file)
-    progress = Progress()
     try:
-        for outcome in work.run(counted):
-            progress.show(f"{tables.counted(outcome.lines, 'line')}{counted.share()}: {_sum(outcome)}")
+        with arguments.file as file:
+            _run(work, _Counted(file))
     finally:
-        progress.end()
         _tell(work.outcome)
     return REFUSED if work.outcome.refused else 0
+
+
+def _run(work: Import, lines: _Counted) -> None:
+    progress = Progress()
+    try:
+        for outcome in work.run(lines):
+            progress.show(f"{tables.counted(outcome.lines, 'line')}{lines.share()}: {_sum(outcome)}")
+    finally:
+        progress.end()
 
 
 def _tell(outcome: Outcome) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from mta.config.units import Unfit, parse_domain
 from mta.users.account import Ban, IPAddress, Network
 from mta.users.errors import UnfitName
-from mta.users.names import fold
+from mta.users.names import fit
 
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 
@@ -56,7 +56,7 @@ def _written(network: Network) -> str:
 def _user(text: str) -> str:
     name, _, domain = text.rpartition("@")
     try:
-        return f"{fold(name)}@{parse_domain(domain)}"
+        return f"{fit(name)}@{parse_domain(domain)}"
     except Unfit as error:
         raise UnfitName(f"{text[:80]!a} is no user: {error}") from error
 
