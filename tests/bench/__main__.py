@@ -11,10 +11,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import disk, generator, idle, large, million, reception, relay, servers
+from tests.bench import disk, generator, idle, large, million, pop3, reception, relay, servers
 from tests.bench.report import Bench
 
-PARTS = (reception.section, relay.section, idle.section, large.section, disk.section, million.section)
+PARTS = (
+    reception.section,
+    relay.section,
+    pop3.section,
+    idle.section,
+    large.section,
+    disk.section,
+    million.section,
+)
 """Each takes the Bench and answers with its section of the report, or with nothing when it was not wanted."""
 
 VAR = servers.ROOT / "var"
@@ -35,7 +43,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         default=(),
         metavar="WORD",
-        help="only loads whose name holds one of these, such as '64 sessions' relay idle large disk; "
+        help="only loads whose name holds one of these, such as '64 sessions' relay pop3 idle large disk; "
         "million is measured only when it is named",
     )
     parser.add_argument(

@@ -32,14 +32,19 @@ class Bench:
         print(progress, file=sys.stderr, flush=True)
 
     @contextmanager
+    def folder_for(self) -> Iterator[Path]:
+        """A new folder for a server, gone afterwards; open to servers that work under their own user."""
+        with tempfile.TemporaryDirectory(prefix="bench.", dir=self.folder) as folder:
+            Path(folder).chmod(0o755)
+            yield Path(folder)
+
+    @contextmanager
     def servers(self) -> Iterator[list[Server]]:
         """All servers, running, each in a new folder that is gone afterwards."""
         with ExitStack() as stack:
             servers: list[Server] = []
             for peer in self.peers:
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench.", dir=self.folder))
-                Path(folder).chmod(0o755)  # Postfix works under its own user
-                server = peer(Path(folder))
+                server = peer(stack.enter_context(self.folder_for()))
                 stack.enter_context(server.running())
                 servers.append(server)
             yield servers

@@ -50,6 +50,8 @@ class Server(ABC):
     """Idle sessions it is asked to hold."""
     relays: ClassVar[bool] = True
     """It can send mail on."""
+    greeting: ClassVar[bytes] = b"220"
+    """How what it first says begins."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -123,7 +125,7 @@ class Server(ABC):
                 raise RuntimeError(f"{self.name} ended: {(self.folder / 'output').read_text()[-2000:]}")
             try:
                 with socket.create_connection(("127.0.0.1", self.port), 5) as probe:
-                    if probe.recv(3) == b"220":
+                    if probe.recv(3) == self.greeting:
                         return
             except ConnectionError:
                 time.sleep(0.02)

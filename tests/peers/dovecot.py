@@ -1,5 +1,5 @@
-"""Dovecot with a configuration of its own, which serves one Maildir by POP3 to whoever asks, on a port of
-127.0.0.1; for tests and for the bench.
+"""Dovecot with a configuration of its own, which serves Maildirs by POP3 to whoever asks, on a port of
+127.0.0.1.
 
 It serves no mail as root, so the Maildir becomes nobody's, and every folder above it has to let nobody pass.
 """
@@ -19,58 +19,32 @@ from tests.conftest import needs
 from tests.instance import PATIENCE, eventually
 from tests.peers.neighbours import free_port
 
-CONFIGURATION = """\
-base_dir = {folder}/run
-state_dir = {folder}/state
-log_path = {folder}/log
-protocols = pop3
-listen = 127.0.0.1
-ssl = no
-disable_plaintext_auth = no
-auth_mechanisms = plain
-mail_location = maildir:{maildir}
-mail_max_userip_connections = 0
-passdb {{
-  driver = static
-  args = nopassword=y
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={folder} allow_all_users=yes
-}}
-service pop3-login {{
-  inet_listener pop3 {{
-    port = {port}
-  }}
-  inet_listener pop3s {{
-    port = 0
-  }}
-}}
-"""
-
 NOBODY = 65534
 
 
-def configured(folder: Path, maildir: Path, port: int) -> Path:
+def configured(folder: Path, mail: Path, port: int) -> Path:
     """Its configuration, below `folder`, where it keeps everything else as well."""
+    text = (Path(__file__).parent.parent / "bench/peers/dovecot.conf").read_text()
+    for name, value in {"folder": folder, "mail": mail, "port": port, "owner": NOBODY}.items():
+        text = text.replace(f"@{name}@", str(value))
     path = folder / "dovecot.conf"
-    path.write_text(CONFIGURATION.format(folder=folder, maildir=maildir, port=port, uid=NOBODY, gid=NOBODY))
+    path.write_text(text)
     return path
 
 
 @contextmanager
 def dovecot(folder: Path, maildir: Path) -> Iterator[int]:
-    """Run it; its port. Only root may start it."""
+    """Run it for this Maildir, whose user is called like it; its port. Only root may start it."""
     program = needs("dovecot")
     if os.geteuid() != 0:
         pytest.skip("not root")
     for path in (maildir, *maildir.iterdir()):
         os.chown(path, NOBODY, NOBODY)
     port = free_port()
-    command = [program, "-F", "-c", str(configured(folder, maildir, port))]
+    command = [program, "-F", "-c", str(configured(folder, maildir.parent, port))]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
-            assert eventually(lambda: answers(port)), (folder / "log").read_text()
+            assert eventually(lambda: answers(port)), (folder / "dovecot.log").read_text()
             yield port
         finally:
             process.terminate()

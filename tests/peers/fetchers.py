@@ -50,19 +50,20 @@ Fetcher = Callable[[Account], None]
 def by_poplib(account: Account) -> None:
     """With a memory of unique-ids, as clients that leave mail on the server need one."""
     memory = account.folder / "seen"
-    seen = memory.read_text().split() if memory.exists() else []
+    seen = memory.read_bytes().split() if memory.exists() else []
     client = _poplib(account)
     client.user(account.user)
     client.pass_(account.password)
+    sizes = dict(line.split() for line in client.list()[1])
     for line in client.uidl()[1]:
-        number, identity = line.decode().split()
+        number, identity = line.split()
         if identity not in seen:
             _, lines, size = client.retr(int(number))
-            assert size == int(client.list(number).split()[2])
+            assert size == int(sizes[number])
             (account.maildir / "new" / str(len(seen))).write_bytes(b"\n".join(lines) + b"\n")
             seen.append(identity)
     client.quit()
-    memory.write_text("\n".join(seen))
+    memory.write_bytes(b"\n".join(seen))
 
 
 def _poplib(account: Account) -> poplib.POP3:

@@ -304,7 +304,7 @@ def test_dovecot_serves_the_same_maildir(mailbox: Mailbox, tree: Path) -> None:
     before = identities(ours)
     with dovecot(tree, mailbox.folder) as port:
         theirs = poplib.POP3("127.0.0.1", port, timeout=20)
-        theirs.user("anybody")
+        theirs.user(mailbox.user)
         theirs.pass_("anything")
         assert theirs.list()[1] == ours.list()[1]
         for number in range(1, 5):
