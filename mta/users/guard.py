@@ -222,7 +222,10 @@ class Guard:
 
     def _find(self, key: Key) -> tuple[Account, Secrets] | None:
         """Raises DatabaseDown."""
-        return self._accounts.secrets_of(*key) if key[1] in self._domains else None
+        local, domain = key
+        if domain not in self._domains or "\0" in local:  # which no database takes
+            return None
+        return self._accounts.secrets_of(local, domain)
 
 
 def _expected(result: T | OSError) -> T | Down:

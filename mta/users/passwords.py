@@ -81,7 +81,7 @@ def _verify_ours(hash: str, password: str) -> Verified:  # noqa: A002
 def _is(hash: str, octets: bytes) -> bool:  # noqa: A002
     try:
         return _hasher.verify(hash, octets)
-    except argon2.exceptions.VerificationError:
+    except (argon2.exceptions.VerificationError, ValueError):  # the latter for what is no hash at all
         return False
 
 

@@ -141,6 +141,8 @@ def test_who_knows_the_password(post: Post, user: str) -> None:
         ("@example.org", "no such user"),
         ("", "no such user"),
         ("\u212aalice", "no such user"),
+        ("alice\0", "no such user"),
+        ("a" * 5000, "no such user"),
     ],
 )
 def test_who_does_not(post: Post, user: str, why: str) -> None:

@@ -52,7 +52,7 @@ SCHEMES = (
 UNREADABLE = (
     *("", "*", "!", "x", "sesame", "$", "$$", "$6$", "$6$rounds=x$a$b", "$2y$", "$2b$04$zz", "$argon2id$"),
     *("{", "{}", "{PLAIN", "{SSHA}", "{SSHA}???", "{SHA512}AAAA", "{NO-SUCH}sesame", "$argon2id$v=19$m=9"),
-    *("\u20ac", "{PLAIN}\u20ac", "$2y$\u20ac"),
+    *("\u20ac", "{PLAIN}\u20ac", "$2y$\u20ac", "$argon2id$\u20ac", "$argon2x$v=19", "$argon2", "$6$a\0b$c"),
 )
 
 
