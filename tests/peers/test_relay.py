@@ -163,6 +163,7 @@ FAULTS = (
     Fault("closing-rcpt", "-Qrcpt", DEFERRED, "throttled"),
     Fault("closing-data", "-Qdata", DEFERRED, "throttled"),
     Fault("closing-end", "-Q.", DEFERRED, "throttled"),
+    Fault("slow", "-Wdata:1", "delivered", ""),
     Fault("none", "-v", "delivered", ""),
     Fault("no-ehlo", "-fehlo", "delivered", ""),
 )
