@@ -12,12 +12,16 @@ import pytest
 from mta.counters import (
     CATALOGUE,
     COMMITS,
+    CONNECTIONS_TOTAL,
+    LONGEST_TURN,
+    MAIL_SERVICES,
     OCTETS_ACCEPTED,
     QUEUE_LETTERS,
     ROLES,
     TURNS,
     Counters,
     ForeignCounters,
+    Peak,
 )
 
 
@@ -110,3 +114,25 @@ def test_the_catalogue_is_in_order_and_explains_itself() -> None:
     assert [counter.index for counter in CATALOGUE] == list(range(len(CATALOGUE)))
     assert len({counter.key for counter in CATALOGUE}) == len(CATALOGUE)
     assert all(counter.unit and counter.help.endswith(".") for counter in CATALOGUE)
+
+
+def test_a_sum_over_some_values_of_a_label(counters: Counters) -> None:
+    for number, service in enumerate(CONNECTIONS_TOTAL):
+        counters.row("receiver").add(CONNECTIONS_TOTAL[service], 10**number)
+    assert counters.sum(CONNECTIONS_TOTAL, *MAIL_SERVICES) == 1111
+    assert counters.sum(CONNECTIONS_TOTAL) == 11111111
+
+
+def test_the_columns_of_a_family_have_keys_of_their_own() -> None:
+    assert CONNECTIONS_TOTAL["smtp"].key == "connections.smtp"
+    assert TURNS.key == "loop_turns"
+
+
+def test_a_peak_shows_the_largest_of_the_last_minute_or_two(counters: Counters) -> None:
+    row = counters.row("receiver")
+    peak = Peak(row, LONGEST_TURN)
+    seen = []
+    for clock, value in [(0, 5), (1, 3), (61, 1), (62, 7), (63, 2), (122, 0), (183, 0), (400, 4), (1000, 1)]:
+        peak.note(value, float(clock))
+        seen.append(row.get(LONGEST_TURN))
+    assert seen == [5, 5, 5, 7, 7, 7, 0, 4, 1]
