@@ -50,14 +50,21 @@ class Rules:
     context: ssl.SSLContext | None
     own_addresses: frozenset[str]
 
+    def __post_init__(self) -> None:
+        self._binding()  # what is read off a certificate takes its time the first time
+
+    def _binding(self) -> bytes:
+        if self.settings.users.scram and isinstance(self.context, ServerContext):
+            return self.context.end_point
+        return b""
+
     def login(self, client: Client, *, required: bool) -> LoginTerms:
         """What a session with this client is told about logging in."""
-        scram, context = self.settings.users.scram, self.context
         return LoginTerms(
             required=required,
             in_clear=client.address.is_loopback,
-            scram=scram,
-            binding=context.end_point if scram and isinstance(context, ServerContext) else b"",
+            scram=self.settings.users.scram,
+            binding=self._binding(),
             nonce=secrets.token_urlsafe,
         )
 

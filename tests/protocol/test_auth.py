@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import replace
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mta.protocol import replies
-from mta.protocol.events import NEED_DATA, PAUSED, Closed
+from mta.protocol.events import NEED_DATA, PAUSED, Closed, Sender
 from mta.protocol.replies import Reply
 from mta.protocol.sasl import LINE_LIMIT, NeedVerifier, Password
 from mta.protocol.smtp_server import SmtpServer
 from mta.protocol.states import START, TLS_STARTING
-from tests.protocol.host import TERMS, Host, codes, host, login_terms
+from tests.protocol.host import PENCIL, TERMS, Host, codes, host, login_terms, replies_of
 from tests.protocol.scram_client import ScramClient
 
 EHLO = b"EHLO c.example\r\n"
@@ -194,3 +197,46 @@ def test_nothing_is_kept_of_a_password() -> None:
     assert server.session.login is not None
     assert server.session.login.user == ""
     assert server.session._input == b""
+
+
+# whatever a client says
+
+LINES = st.sampled_from(
+    [
+        *(
+            EHLO,
+            b"HELO c.example\r\n",
+            MAIL,
+            b"RCPT TO:<user@example.org>\r\n",
+            b"RSET\r\n",
+            b"*\r\n",
+            b"\r\n",
+        ),
+        *(RIGHT, RIGHT[11:], b"AUTH PLAIN\r\n", b"AUTH LOGIN\r\n", b"AUTH SCRAM-SHA-256\r\n", b"NOOP\r\n"),
+        *(
+            b64encode(word) + b"\r\n"
+            for word in (b"alice", b"wrong", b"n,,n=alice,r=abc", b"c=biws,r=abc,p=")
+        ),
+    ]
+)
+
+
+@given(st.lists(LINES, max_size=30), st.randoms(use_true_random=False))
+def test_nobody_is_logged_in_whom_the_host_did_not_let_in(lines: list[bytes], luck: Random) -> None:
+    session = SmtpServer(replace(TERMS, login=login_terms("clear,scram,required")))
+    session.open()
+    let_in = False
+    for line in lines:
+        session.receive_data(line)
+        while (event := session.next_event()) not in (NEED_DATA, PAUSED) and not isinstance(event, Closed):
+            if isinstance(event, NeedVerifier):
+                session.verify_by(PENCIL)
+            elif isinstance(event, Password):
+                verdict = luck.choice((replies.LOGGED_IN, replies.BAD_LOGIN, replies.NO_LOGIN_NOW))
+                let_in = let_in or verdict == replies.LOGGED_IN
+                session.reply(verdict)
+            else:
+                assert not isinstance(event, Sender) or let_in
+                session.reply(replies.OK)
+        assert bool(session.user) == session.trusted == let_in
+        replies_of(session.data_to_send())
