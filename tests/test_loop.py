@@ -307,3 +307,17 @@ def test_the_end_of_a_turn_comes_after_everything_else(loop: Loop, ends: Ends) -
 
 def _must_not_be_called(_events: int) -> None:
     raise AssertionError("somebody who was forgotten has been called")
+
+
+def test_the_longest_turn_is_remembered_without_its_waiting(loop: Loop, clock: Clock) -> None:
+    def works(seconds: float) -> None:
+        clock.now += seconds
+
+    for seconds in (0.5, 2.0, 1.0):
+        loop.post(partial(works, seconds))
+        loop.turn()
+        clock.now += 10.0  # asleep
+    assert loop.longest == 2.0
+    loop.longest = 0.0
+    loop.turn()
+    assert loop.longest == 0.0

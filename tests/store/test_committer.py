@@ -45,9 +45,15 @@ class Stage:
         self.loop = Loop()
         self.unfinished: list[Unfinished] = []
         self.decided: list[Delivery] = []
+        self.batches: list[tuple[int, float]] = []
 
     def start(self) -> Committer:
-        return Committer(self.loop, self.root, host="mx", sync="batch", report=self._hear)
+        return Committer(
+            self.loop, self.root, host="mx", sync="batch", report=self._hear, committed=self._count
+        )
+
+    def _count(self, messages: int, seconds: float) -> None:
+        self.batches.append((messages, seconds))
 
     def _hear(self, messages: Sequence[Unfinished]) -> None:
         self.unfinished += messages
@@ -79,6 +85,24 @@ def test_a_crowd_is_committed_in_order_and_told_in_the_loop(stage: Stage) -> Non
     assert all(isinstance(each.outcome, Stored) for each in crowd)
     assert [name.split(".")[1] for name in stage.names("anna/new")] == sorted(c.envelope.id for c in crowd)
     assert stage.names("anna/tmp") == []
+
+
+def test_each_batch_is_told_with_its_size_and_the_time_it_took(stage: Stage) -> None:
+    committer = stage.start()
+    began = stage.loop.clock()
+    for size in (1, 30):
+        stage.commit(committer, *(delivery(Mailbox("anna")) for _ in range(size)))
+        stage.decided.clear()
+    for _ in range(3):
+        committer.submit(delivery(Mailbox("anna")), stage.decided.append)
+        assert committer.waiting > 0
+        stage.loop.turn(0)  # a frame for each of the three: the process may take them together
+    while committer.waiting:
+        stage.loop.turn(None)
+    committer.close()
+    assert [messages for messages, _ in stage.batches[:2]] == [1, 30]
+    assert sum(messages for messages, _ in stage.batches) == 34
+    assert all(0 < seconds < stage.loop.clock() - began for _, seconds in stage.batches)
 
 
 def test_a_message_for_several_places_is_at_all_of_them(stage: Stage) -> None:
