@@ -43,6 +43,8 @@ _MOST: Final = 64
 """Letters in one job."""
 _GATHER_SECONDS: Final = 0.1
 """How long letters that are marked as delivered are gathered to be removed together."""
+_FRESH_SECONDS: Final = 5.0
+"""How long a letter that has come is surely in the system's memory."""
 _MOST_MARKED: Final = 4096
 """So many of them at most; when the disk is that slow, the next ones wait for it."""
 
@@ -85,6 +87,7 @@ class Ledger:
         self._finishing = Lane(helpers, queue.finish, _MOST)
         self._retiring = Lane(helpers, queue.retire, _MOST_MARKED)
         self._landed: list[Entry] = []
+        self._fresh: list[tuple[tuple[Entry, int], Callable[[Loaded], None]]] = []
         self._confirming: set[str] = set()
         self._burying = Lane(helpers, self._move_to_error, _MOST)
         self._aside: Lane[tuple[Entry, str], Entry | OSError] = Lane(helpers, self._move_aside, _MOST)
@@ -101,7 +104,7 @@ class Ledger:
     def is_idle(self) -> bool:
         """Nothing is on its way to the disk."""
         lanes = (*self._lanes, self._retiring)
-        return not self._landed and all(lane.is_empty for lane in lanes)
+        return not (self._landed or self._fresh) and all(lane.is_empty for lane in lanes)
 
     def close(self) -> None:
         """Nothing more is begun."""
@@ -126,12 +129,26 @@ class Ledger:
         """Note that they are out, and open them."""
         entries = [entry_of(domain, letter) for letter in letters]
         self._note(self._queue.take_off, entries)
+        fresh = self._clock() - _FRESH_SECONDS
         for letter, entry in zip(letters, entries, strict=True):
-            self._load(entry, partial(done, letter))
+            is_fresh = letter.born > fresh and not letter.attempts
+            self._load(entry, partial(done, letter), is_fresh=is_fresh)
 
-    def _load(self, entry: Entry, done: Callable[[Loaded], None]) -> None:
+    def _load(self, entry: Entry, done: Callable[[Loaded], None], *, is_fresh: bool = False) -> None:
         reserved = self._room.reserve()
-        self._opening.put((entry, reserved), partial(self._loaded, reserved, done))
+        loaded = partial(self._loaded, reserved, done)
+        if not is_fresh:
+            self._opening.put((entry, reserved), loaded)
+            return
+        if not self._fresh:
+            self._loop.post(self._open_fresh)
+        self._fresh.append(((entry, reserved), loaded))
+
+    def _open_fresh(self) -> None:
+        """What has just been written is in memory, and opened sooner than a helper thread is woken for it."""
+        fresh, self._fresh = self._fresh, []
+        for (_, done), loaded in zip(fresh, load(self._queue, [item for item, _ in fresh]), strict=True):
+            done(loaded)
 
     def _loaded(self, reserved: int, done: Callable[[Loaded], None], loaded: Loaded) -> None:
         if isinstance(loaded, Parcel):
