@@ -169,7 +169,7 @@ class Pop3Host:
     # messages
 
     def _retrieve(self, event: Retrieve) -> None:
-        self._pass_on(self._open_drop.begin(event.position, event.lines))
+        self._pass_on(self._open_drop.begin(event.position, event.lines, utf8=event.utf8))
 
     def _go_on(self, _event: More) -> None:
         self._pass_on(self._open_drop.go_on())

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
+from mta.protocol.pop3_surrogate import surrogate
 from mta.protocol.pop3_text import WireText
 from mta.server.memory import Memory
 from mta.store import Helpers, MailDrop, OpenMessage, Removal
@@ -70,15 +71,16 @@ class OpenDrop:
         """A thread is at the mail drop."""
         self._left = False
 
-    def begin(self, position: int, lines: int | None) -> Found | None:
-        """A message is wanted; or its header, the empty line and so many lines of its body."""
+    def begin(self, position: int, lines: int | None, *, utf8: bool) -> Found | None:
+        """A message is wanted; or its header, the empty line and so many lines of its body. `utf8`: the
+        client takes a header in UTF-8, which is the same for all messages of a session."""
         ahead = self._follow(position) if lines is None else ()
         ready = self._ready.pop(position, None) if lines is None else None
         if ready is not None:
             return self._delivered(ready)
         self._ready.clear()
         self._share = self._share or self._memory.reserve() + self._memory.reserve()
-        self._run(partial(_begin, self._drop, position, lines, ahead, self._octets), self._begun)
+        self._run(partial(_begin, self._drop, Wish(position, lines, utf8), ahead, self._octets), self._begun)
         return None
 
     def go_on(self) -> Found | None:
@@ -172,14 +174,23 @@ class OpenDrop:
         self._share = 0
 
 
+class Wish(NamedTuple):
+    """What a client wants of which message."""
+
+    position: int
+    lines: int | None
+    utf8: bool
+
+
 class Text:
     """A message that is open and being read. Its methods block."""
 
-    __slots__ = ("_message", "_offset", "_wire", "ended")
+    __slots__ = ("_message", "_offset", "_utf8", "_wire", "ended")
 
-    def __init__(self, message: OpenMessage, lines: int | None) -> None:
+    def __init__(self, message: OpenMessage, wish: Wish) -> None:
         self._message = message
-        self._wire = WireText(lines)
+        self._utf8 = wish.utf8
+        self._wire = WireText(wish.lines)
         self._offset = 0
         self.ended = False
         """It is complete, and closed."""
@@ -191,8 +202,9 @@ class Text:
         except OSError:
             self.close()
             raise
+        is_first = self._offset == 0
         self._offset += len(piece)
-        ready = self._wire.feed(piece)
+        ready = self._wire.feed(surrogate(piece) if is_first and not self._utf8 else piece)
         if self._wire.ended or not piece or self._offset >= self._message.octets:
             ready += self._wire.finish()
             self.close()
@@ -212,20 +224,22 @@ class Begun(NamedTuple):
     ahead: dict[int, bytes]
 
 
-def _begin(drop: MailDrop, position: int, lines: int | None, ahead: Sequence[int], octets: int) -> Begun:
-    text = Text(drop.open(position), lines)
+def _begin(drop: MailDrop, wish: Wish, ahead: Sequence[int], octets: int) -> Begun:
+    text = Text(drop.open(wish.position), wish)
     piece = text.piece(octets)
-    return Begun(text, piece, dict(_read_ahead(drop, ahead, octets)) if text.ended else {})
+    return Begun(text, piece, dict(_read_ahead(drop, wish, ahead, octets)) if text.ended else {})
 
 
-def _read_ahead(drop: MailDrop, positions: Sequence[int], octets: int) -> Iterator[tuple[int, bytes]]:
+def _read_ahead(
+    drop: MailDrop, wish: Wish, positions: Sequence[int], octets: int
+) -> Iterator[tuple[int, bytes]]:
     """Messages for which there is room; what cannot be read is left to whoever asks for it."""
     for position in positions:
         octets -= drop.sizes[position]
         if octets < 0:
             return
         try:
-            text = Text(drop.open(position), None)
+            text = Text(drop.open(position), wish)
             piece = text.piece(drop.sizes[position] + 1)
         except OSError:
             return

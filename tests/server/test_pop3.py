@@ -54,11 +54,15 @@ def mail(house: House) -> Mail:
 class Reader:
     """A client of POP3."""
 
-    def __init__(self, house: House, user: str = "alice", password: str = "secret") -> None:
+    def __init__(
+        self, house: House, user: str = "alice", password: str = "secret", before: bytes = b""
+    ) -> None:
         self._house = house
         self._client: Client = house.connect()
         self._received = b""
         self.greeting = self.line()
+        if before:
+            self.say(before)
         self.say(f"USER {user}".encode())
         self.welcome = self.say(b"PASS " + password.encode())
 
@@ -191,6 +195,21 @@ def test_a_client_that_leaves_amid_a_message_gives_the_mail_drop_back(house: Hou
 
     house.until(lambda: Reader(house).welcome.startswith(b"+OK"))
     assert house.receiver._memory.reserved == 0
+
+
+def test_a_header_in_utf8_is_for_those_who_ask_for_it(house: House, mail: Mail) -> None:
+    """RFC 6856 2.1: others get a surrogate."""
+    text = "Subject: ä\n\nbody ä\n"
+    mail.put("1.a", text.encode())
+    reader = Reader(house)
+    body = "body ä\r\n".encode()
+
+    assert reader.ask(b"RETR 1") == b"Subject: =?utf-8?b?w6Q=?=\r\n\r\n" + body
+    assert reader.ask(b"TOP 1 0") == b"Subject: =?utf-8?b?w6Q=?=\r\n\r\n"
+    reader.say(b"QUIT")
+
+    reader = Reader(house, before=b"UTF8")
+    assert reader.ask(b"RETR 1") == crlf(text.encode())
 
 
 # --- one session at a time
