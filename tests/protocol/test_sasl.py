@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 from base64 import b64decode, b64encode
+from hashlib import pbkdf2_hmac
 
 import pytest
 
@@ -194,6 +196,24 @@ def test_a_proof_for_another_exchange() -> None:
     talk.begin(client.first)
     talk.verify_by(PENCIL)
     assert talk.answer(client.final(b64encode(challenge))) == Disproved("user")
+
+
+def test_a_proof_that_names_another_nonce_than_it_was_given() -> None:
+    """By somebody who knows the password, so that nothing else is wrong."""
+    talk = exchange(SCRAM)
+    talk.begin(b64encode(b"n,,n=user,r=abc"))
+    challenge = b64decode(line_of(talk.verify_by(PENCIL)))
+    salted = pbkdf2_hmac("sha256", b"pencil", PENCIL.salt, PENCIL.iterations)
+    key = hmac.digest(salted, b"Client Key", "sha256")
+    for nonce, verdict in ((b"abc" + NONCE.encode(), Proven("user")), (b"other", Disproved("user"))):
+        unproved = b"c=biws,r=" + nonce
+        signed = b",".join((b"n=user,r=abc", challenge, unproved))
+        mask = hmac.digest(PENCIL.stored_key, signed, "sha256")
+        proof = b64encode(bytes(a ^ b for a, b in zip(key, mask, strict=True)))
+        again = exchange(SCRAM)
+        again.begin(b64encode(b"n,,n=user,r=abc"))
+        again.verify_by(PENCIL)
+        assert say(again, unproved + b",p=" + proof) == verdict
 
 
 @pytest.mark.parametrize(
