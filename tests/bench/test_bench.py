@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.bench import processes
+from mta.protocol.pop3_text import added_octets
+from mta.store import Store
+from tests.bench import pop3, processes
 from tests.bench.generator import Load
 from tests.bench.reception import LOADS, Run, median
 from tests.bench.report import ratio, table
@@ -70,3 +73,18 @@ def test_a_server_is_all_of_its_processes(spendthrift: int) -> None:
     assert processes.cpu_seconds(spendthrift) >= 0.3
     assert processes.proportional_octets(spendthrift) > 1_000_000
     assert processes.peak_octets(spendthrift) > 1_000_000
+
+
+def test_maildirs_for_pop3_are_what_they_are_called(tmp_path: Path) -> None:
+    pop3.fill(tmp_path, 0.001)
+    store = Store(tmp_path, host="mx.example.org", commits=False)
+
+    for user, messages in (("large", 1), ("small", 2), ("many", 100), ("session1", 0)):
+        drop = store.open_maildrop(user)
+        assert len(drop.sizes) == messages
+        for position, size in enumerate(drop.sizes):
+            message = drop.open(position)
+            assert size == message.octets + added_octets([message.read(0, message.octets)])
+            message.close()
+        drop.close()
+    store.close()
