@@ -66,19 +66,24 @@ def begin(session: SmtpServer, argument: bytes) -> Reply | Question:
     found = _argument(argument)
     if found is None:
         raise Refusal(Reply(501, "5.5.4", f"syntax: {SYNTAX}"))
-    names = mechanisms(session)
-    if not names:
+    exchange = _exchange(session, found[1].decode("ascii").upper())
+    session.login = session.login or Authentication()
+    return session.login.begin(exchange, found[2])
+
+
+def _exchange(session: SmtpServer, name: str) -> Exchange:
+    """By this mechanism. Raises Refusal where it may not be used."""
+    names, terms = mechanisms(session), session.terms.login
+    if not names or terms is None:
         raise Refusal(replies.NO_CLEAR_LOGIN)
-    name = found[1].decode("ascii").upper()
     if name not in names:
         raise Refusal(replies.NO_SUCH_MECHANISM)
-    terms = session.terms.login
-    assert terms is not None
-    session.login = session.login or Authentication()
-    return session.login.begin(Exchange(name, names, terms.nonce(), terms.binding), found[2])
+    return Exchange(name, names, terms.nonce(), terms.binding)
 
 
 class Authentication:
+    """The logins of one session, tried and granted."""
+
     __slots__ = ("_exchange", "_failures", "_welcome")
 
     def __init__(self) -> None:
