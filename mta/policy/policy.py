@@ -90,7 +90,7 @@ class Policy:
             entry = book.entry(*key)
             if entry.targets or entry.account is not None:
                 break
-        goals = Resolution(self, book, Asker(trusted=False), trace).resolve(sender)
+        goals = Resolution(self, book, Asker(trusted=False), trace, end=own).resolve(sender)
         return not isinstance(goals, Reply) and all(_is_of(goal, account) for goal in goals)
 
     # recipients

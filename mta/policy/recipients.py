@@ -91,9 +91,13 @@ mailbox_of: Final = lru_cache(maxsize=20_000)(Mailbox)
 class Resolution:
     """One recipient's way through the books."""
 
-    __slots__ = ("_asker", "_book", "_circle", "_goals", "_policy", "_refusal", "_trace", "_visited")
+    __slots__ = ("_asker", "_book", "_circle", "_end", "_goals", "_policy", "_refusal", "_trace", "_visited")
 
-    def __init__(self, policy: Policy, book: Book, asker: Asker, trace: Trace | None) -> None:
+    def __init__(
+        self, policy: Policy, book: Book, asker: Asker, trace: Trace | None, end: Key | None = None
+    ) -> None:
+        """`end`: an account whose own aliases are not followed: all that matters is whether it is met."""
+        self._end = end
         self._policy = policy
         self._book = book
         self._asker = asker
@@ -132,7 +136,7 @@ class Resolution:
 
     def _take(self, address: Address, key: Key, entry: Entry, chain: tuple[Key, ...]) -> None:
         """There is such an entry."""
-        if entry.targets and key not in chain:
+        if entry.targets and key not in chain and key != self._end:
             self._expand(key, entry.targets, chain)
         elif entry.account is not None:
             self._deliver(address, entry.account, chain)
