@@ -145,10 +145,10 @@ class Queue:
             _opened(lambda entry: self._open(homes[entry.domain], entry, ahead), each) for each in entries
         ]
 
-    def open_kept(self, entries: Sequence[Entry]) -> list[Opened]:
+    def open_kept(self, entries: Sequence[Entry], ahead: int = AHEAD) -> list[Opened]:
         """Letters in error folders, in the same way."""
         homes = Homes(self._folders.others)
-        return [_opened(lambda entry: self._open(homes.error(entry), entry), each) for each in entries]
+        return [_opened(lambda entry: self._open(homes.error(entry), entry, ahead), each) for each in entries]
 
     # changing what is known of letters
 
