@@ -100,6 +100,7 @@ endif
 	  -e 's|\(["/]\)\.\./var/|\1/var/lib/mta/|' etc/mta.conf > build/mta.conf
 	@! grep -n '\.\./' build/mta.conf || { echo "a relative path is left in mta.conf" >&2; exit 1; }
 	install -D -m 644 build/mta.conf "$(DESTDIR)$(PREFIX)/share/doc/mta/mta.conf"
+	install -m 644 etc/mta-grafana.json "$(DESTDIR)$(PREFIX)/share/doc/mta/mta-grafana.json"
 	@if [ -e "$(DESTDIR)/etc/mta/mta.conf" ]; then echo "kept: $(DESTDIR)/etc/mta/mta.conf"; \
 	else install -m 644 build/mta.conf "$(DESTDIR)/etc/mta/mta.conf"; fi
 
