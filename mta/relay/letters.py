@@ -13,7 +13,7 @@ This module knows no connections, no pace and no disk.
 from __future__ import annotations
 
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple, TypeAlias, TypeVar
@@ -172,9 +172,10 @@ class Letters:
         times = (self._first(self._ages, 0.0), self._first(self._warned, 0.0))
         return min((time for time in times if time is not None), default=None)
 
-    def reasons(self) -> Counter[str]:
-        """How many letters are not held and for which reason they wait. Walks through all of them."""
-        return Counter(entry[3] for entry in self._entries.values() if entry[1] not in self.held)
+    def waiting(self) -> Iterator[Letter]:
+        """Those that are not held, as they are now."""
+        entries = list(self._entries.values())  # quick: a million in ten milliseconds
+        return (Letter._make(entry) for entry in entries if entry[1] not in self.held)
 
     # the heaps
 

@@ -20,7 +20,6 @@ nothing expires because it is found to be old.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -305,14 +304,18 @@ class Schedule:
         """All letters of a domain, in the order they came."""
         return list(self._domains[domain].letters) if domain in self._domains else []
 
-    def waiting(self, domain: str) -> list[Letter]:
-        """Those of them that are not held."""
-        found = self._domains.get(domain)
-        return [each for each in found.letters if each.id not in found.letters.held] if found else []
+    def waiting(self, domain: str) -> Iterator[Letter]:
+        """Those of them that are not held, as they are now; whatever becomes of them while they are walked
+        through."""
+        return self._domains[domain].letters.waiting() if domain in self._domains else iter(())
 
-    def reasons(self, domain: str) -> Counter[str]:
-        """How many letters of a domain wait for which reason; empty for those not tried in this run."""
-        return self._domains[domain].letters.reasons() if domain in self._domains else Counter()
+    def domains(self) -> list[str]:
+        """The domains that there is something to know of."""
+        return list(self._domains)
+
+    def state(self, domain: str) -> State | None:
+        """What is known of a domain, if there is something. Takes some microseconds."""
+        return self._state(domain, self._domains[domain]) if domain in self._domains else None
 
     def states(self) -> Iterator[State]:
         """Every domain; nothing may be changed while this is walked through."""

@@ -14,16 +14,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from mta.relay.outcome import Never, Reason
 from mta.relay.requests import views
-from mta.relay.requests.errand import Errand, OnDisk
+from mta.relay.requests.errand import Errand, OnDisk, breathe
 from mta.relay.requests.wanted import BadRequest, Filter, Target, Wanted, member, parse_reroute, parse_which
-from mta.relay.schedule import Found, Plan, Schedule
+from mta.relay.schedule import Found, Plan, Schedule, State
 from mta.relay.verdict import Attempt, follow
 from mta.store import BrokenLetter, Entry, OpenLetter, Queue, Standing, Status
 
+T = TypeVar("T")
 Message: TypeAlias = dict[str, Any]
 Done: TypeAlias = Entry | BrokenLetter | OSError | None
 """What became of a letter: its entry from now on; None: it is gone."""
@@ -38,6 +39,8 @@ MOST_SHOWN: Final = 50
 """Domains at which one letter is shown."""
 _BATCH: Final = 256
 """Letters changed by one job."""
+_AT_ONCE: Final = 1000
+"""Domains or letters walked through in one turn of the loop: some ten milliseconds."""
 _NO_SUCH: Final = "there is no such letter"
 _DISABLED: Final = "relay.enabled is false: nothing is sent before it is true"
 
@@ -144,13 +147,13 @@ class QueueDesk:
         after = member(request, "after", list, ["", ""])
         if len(after) != 2 or not all(isinstance(word, str) for word in after):
             raise BadRequest("after is no place in the list")
-        return await views.page(self._queue, self._scene(), wanted, (after[0], after[1]))
+        return await views.page(self._queue, await self._scene(), wanted, (after[0], after[1]))
 
     async def _show(self, request: Message) -> Message:
         target = parse_which(request.get("id"))
         if target.id is None:
             raise BadRequest("say which letter")
-        scene = self._scene()
+        scene = await self._scene()
         entries = await self._found(target)
         shown = await OnDisk(views.describe, self._queue.open, entries[:MOST_SHOWN], scene)
         kept, aside = await self._kept(target), scene.of_errors()
@@ -166,7 +169,8 @@ class QueueDesk:
         offset = member(request, "offset", int, 0)
         if target.id is None or offset < 0:
             raise BadRequest("say which letter, and from where")
-        found, open_all = await self._found(target), self._queue.open
+        found = await self._found(target)
+        open_all: views.Opener = self._queue.open
         if not found:
             found, open_all = await self._kept(target), self._queue.open_kept
         if not found:
@@ -175,13 +179,19 @@ class QueueDesk:
         return {"status": DONE, "octets": piece.octets, "last": piece.last}
 
     async def _stats(self, _request: Message) -> Message:
-        return views.stats(self._scene())
+        return views.stats(await self._scene())
 
     async def _why(self, _request: Message) -> Message:
-        return await views.why(self._queue, self._schedule, self._scene())
+        return await views.why(self._queue, self._schedule, await self._scene())
 
-    def _scene(self) -> views.Scene:
-        states = {state.domain: state for state in self._schedule.states()}
+    async def _scene(self) -> views.Scene:
+        states: dict[str, State] = {}
+        for number, domain in enumerate(self._schedule.domains(), start=1):
+            state = self._schedule.state(domain)
+            if state is not None:
+                states[domain] = state
+            if number % _AT_ONCE == 0:
+                await breathe()
         return views.Scene(self._clock(), states, self._schedule.is_out, self.enabled, self._works)
 
     # acting
@@ -192,32 +202,35 @@ class QueueDesk:
             return await self._requeue(wanted)
         if not self._works:
             return await self._retry_on_disk(wanted)
-        answer = _Tally(sum(map(self._hurry, self._scheduled(wanted)))).answer(wanted)
+        answer = _Tally(sum([await self._hurry(*which) for which in self._scheduled(wanted)])).answer(wanted)
         return answer if self.enabled or answer["status"] else {**answer, "text": _DISABLED}
 
     def _scheduled(self, wanted: Wanted) -> Iterator[tuple[str, str | None, str]]:
-        """Domain, letter and reason, one for each call of `Schedule.retry`."""
+        """Domain, letter or all of them, and reason."""
         if not wanted.targets:
-            for domain in [state.domain for state in self._schedule.states()]:
+            for domain in self._schedule.domains():
                 yield domain, None, wanted.reason
         for name, letter in wanted.targets:
             for domain in [name] if name else self._schedule.domains_of(letter or ""):
                 yield domain, letter, wanted.reason
 
-    def _hurry(self, which: tuple[str, str | None, str]) -> int:
+    async def _hurry(self, domain: str, letter: str | None, reason: str) -> int:
         """Try them at once; how many there are to try."""
-        domain, letter, reason = which
-        schedule, now = self._schedule, self._clock()
-        if letter is not None and not schedule.knows(domain, letter):
-            return 0
-        reasons = schedule.reasons(domain)
+        schedule, count = self._schedule, 0
         if reason == schedule.error(domain):
             reason = ""  # all of them wait for that
-        count = 1 if letter else reasons[reason] if reason else reasons.total()
-        if count:
-            self._office.forget(domain)
-            schedule.retry(domain, now, [letter] if letter else None, reason)
+        for some in _batches(schedule.waiting(domain) if letter is None else (), _AT_ONCE):
+            count += self._hurry_some(domain, [each.id for each in some if reason in ("", each.reason)])
+            await breathe()
+        if letter is not None and schedule.knows(domain, letter):
+            count = self._hurry_some(domain, [letter])
         return count
+
+    def _hurry_some(self, domain: str, letters: Sequence[str]) -> int:
+        if letters:
+            self._office.forget(domain)
+            self._schedule.retry(domain, self._clock(), letters)
+        return len(letters)
 
     async def _retry_on_disk(self, wanted: Wanted) -> Message:
         due = int(self._clock())
@@ -407,7 +420,7 @@ def _closed(opened: Iterable[object]) -> Iterator[OpenLetter]:
             yield each
 
 
-def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def _batches(entries: Iterable[T], most: int = _BATCH) -> Iterator[list[T]]:
     rest = iter(entries)
-    while batch := list(islice(rest, _BATCH)):
+    while batch := list(islice(rest, most)):
         yield batch

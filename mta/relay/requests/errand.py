@@ -2,7 +2,8 @@
 
 A coroutine says `await OnDisk(work)` where it would block. Who runs it decides what that means: in the
 relay a helper thread does the work and the loop turns meanwhile; in a command that has the tree for itself
-the work is simply done. Between two such steps nothing else happens, as all of it is in one thread.
+the work is simply done. Between two such steps nothing else happens, as all of it is in one thread; so what
+walks through the whole queue must `breathe`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ class OnDisk(Generic[T]):
         if isinstance(result, OSError):
             raise result
         return result
+
+
+def breathe() -> OnDisk[None]:
+    """Awaited between the slices of a long walk, so that the loop takes a turn meanwhile. What is walked
+    through may be another afterwards."""
+    return OnDisk(_nothing)
+
+
+def _nothing() -> None:
+    """The work of a pause."""
 
 
 def run_beside(errand: Errand[T], helpers: Helpers, done: Callable[[T], None]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from mta.relay.letters import Letter
 from mta.relay.outcome import Reason
 from mta.relay.reporting.told import QUOTED
-from mta.relay.requests.errand import OnDisk
+from mta.relay.requests.errand import OnDisk, breathe
 from mta.relay.requests.wanted import Filter
 from mta.relay.schedule import Schedule
 from mta.relay.schedule import State as DomainState
@@ -36,6 +36,8 @@ _MOST_DOMAINS: Final = 20_000
 """Domains in one answer, those with the most letters first."""
 _MOST_READ: Final = 10_000
 """Statuses read for one answer."""
+_AT_ONCE: Final = 5000
+"""Letters walked through in one turn of the loop: some ten milliseconds."""
 
 NEW: Final = "new"
 """In the place of a reason: it waits for its turn."""
@@ -311,37 +313,43 @@ async def why(queue: Queue, schedule: Schedule, scene: Scene) -> Message:
     left = _MOST_READ
     states = sorted(scene.states.values(), key=lambda state: (-state.letters, state.domain))
     for state in states[:_MOST_DOMAINS]:
-        found = _grouped(state, schedule.waiting(state.domain), scene)
-        unread = found.pop(UNKNOWN, _Group()).unread
-        for reason, letter in await OnDisk(_read_reasons, queue, state.domain, unread[:left]):
+        found = await _grouped(state, schedule.waiting(state.domain), scene, left)
+        unread = found[UNKNOWN].unread if UNKNOWN in found else []
+        for reason, letter in await OnDisk(_read_reasons, queue, state.domain, unread):
             found.setdefault(reason, _Group()).add(max(letter.due, state.next_attempt or 0))
-        if len(unread) > left:
-            found[UNKNOWN] = _Group(len(unread) - left, state.next_attempt)
-        left = max(0, left - len(unread))
+        left -= len(unread)
         groups += [_group(state.domain, reason, group) for reason, group in found.items() if group.letters]
     left_off = max(0, len(states) - _MOST_DOMAINS)
     return {"status": 0, "now": scene.now, "groups": groups, "left_off": left_off, "works": scene.works}
 
 
-def _grouped(state: DomainState, letters: Iterable[Letter], scene: Scene) -> dict[str, _Group]:
-    """By reason; UNKNOWN has those whose statuses know more."""
+async def _grouped(
+    state: DomainState, letters: Iterable[Letter], scene: Scene, most: int
+) -> dict[str, _Group]:
+    """By reason. Of those whose statuses know more, at most so many are there to be read, and not counted."""
     groups: dict[str, _Group] = {}
     if state.held:
         groups[Reason.HELD.word] = _Group(state.held)
     if not scene.enabled:
         groups[Reason.DISABLED.word] = _Group(state.letters - state.held)
         return groups
-    for letter in letters:
-        _sort(groups, letter, state, scene)
+    for number, letter in enumerate(letters, start=1):
+        _sort(groups, letter, state, scene, most)
+        if number % _AT_ONCE == 0:
+            await breathe()
     return groups
 
 
-def _sort(groups: dict[str, _Group], letter: Letter, state: DomainState, scene: Scene) -> None:
+def _sort(groups: dict[str, _Group], letter: Letter, state: DomainState, scene: Scene, most: int) -> None:
     reason = letter.reason
     if not reason and state.failures:
         reason = state.error  # nobody tries it while the domain fails as a whole
     if not reason and letter.attempts:
-        groups.setdefault(UNKNOWN, _Group()).unread.append(letter)
+        unknown = groups.setdefault(UNKNOWN, _Group())
+        if len(unknown.unread) < most:
+            unknown.unread.append(letter)
+        else:
+            unknown.add(state.next_attempt)
         return
     when = max(letter.due, state.next_attempt or 0) if scene.works else letter.due
     groups.setdefault(reason or NEW, _Group()).add(when)
