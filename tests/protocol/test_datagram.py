@@ -141,6 +141,12 @@ def test_digits_in_the_text_of_who_numbers_come_after_the_number() -> None:
     assert numbers.receive(b"2 12 monkeys\r\n", text=True) == Line(2, b"12 monkeys\r\n")
 
 
+def test_no_line_without_a_number_gets_into_a_numbered_text() -> None:
+    numbers = Numbers(optional=True)
+    served(numbers, b"1 DATA\r\n", b"354\r\n")
+    assert numbers.receive(b"text\r\n", text=True) is None
+
+
 def test_a_late_opening_does_not_become_an_empty_line_of_a_text() -> None:
     numbers = Numbers(optional=True)
     served(numbers, b"1 DATA\r\n", b"354\r\n")
