@@ -149,6 +149,8 @@ def _writing(engine: Engine) -> Iterator[Connection]:
 
 def _first_line(error: BaseException | None) -> str:
     """What is wrong, without the statement and its parameters: those may be secret."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 

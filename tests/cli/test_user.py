@@ -306,6 +306,13 @@ def test_a_database_that_does_not_answer(desk: Desk) -> None:
     assert said.err.count("\n") == 1
 
 
+def test_somebody_else_s_database(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.add("alice")
+    monkeypatch.setattr("mta.cli.people.os.access", lambda path, mode: Path(path) != desk.database)
+    said = desk.run("user", "list")
+    assert (said.status, said.err.startswith(f"mta: {desk.database}: not permitted;")) == (77, True)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_root_works_as_the_owner_of_the_tree(desk: Desk) -> None:
     desk.maildir.mkdir()
