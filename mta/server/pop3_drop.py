@@ -37,6 +37,7 @@ class Piece(NamedTuple):
 
 Found = Piece | OSError
 Arrived = Callable[[Found], None]
+Action = Callable[[], None]
 
 
 class OpenDrop:
@@ -45,7 +46,7 @@ class OpenDrop:
 
     __slots__ = (
         "_ahead", "_arrived", "_busy", "_drop", "_helpers", "_last", "_left", "_memory", "_next", "_ready",
-        "_share", "_step", "_text", "_wanted",
+        "_share", "_step", "_text", "_then", "_wanted",
     )  # fmt: skip
 
     def __init__(self, drop: MailDrop, helpers: Helpers, memory: Memory, arrived: Arrived) -> None:
@@ -69,19 +70,19 @@ class OpenDrop:
         """It is waited for."""
         self._busy = False
         """A thread is at the mail drop."""
+        self._then: Action | None = None
+        """What is to be done when it no longer is."""
         self._left = False
 
     def begin(self, position: int, lines: int | None, *, utf8: bool) -> Found | None:
         """A message is wanted; or its header, the empty line and so many lines of its body. `utf8`: the
         client takes a header in UTF-8, which is the same for all messages of a session."""
+        wish = Wish(position, lines, utf8)
         ahead = self._follow(position) if lines is None else ()
-        ready = self._ready.pop(position, None) if lines is None else None
-        if ready is not None:
-            return self._delivered(ready)
-        self._ready.clear()
-        self._share = self._share or self._memory.reserve() + self._memory.reserve()
-        self._run(partial(_begin, self._drop, Wish(position, lines, utf8), ahead, self._octets), self._begun)
-        return None
+        found = self._found_ready(wish, ahead)
+        if found is None:
+            self._when_free(partial(self._open, wish, ahead))
+        return found
 
     def go_on(self) -> Found | None:
         """The next piece is wanted."""
@@ -95,15 +96,13 @@ class OpenDrop:
     def update(self, positions: Sequence[int], done: Callable[[list[Removal]], None]) -> None:
         """Remove these messages and give the mail drop back; `done` hears which could not be removed."""
         self._left = True  # what was begun is done, whoever leaves meanwhile
-        self._forget()
-        self._helpers.run(partial(_update, self._drop, positions), _without_error(done))
+        self._when_free(partial(self._update, positions, done))
 
     def leave(self) -> None:
         """The session is over: give the mail drop back, as soon as no thread is at it."""
         if not self._left:
             self._left = True
-            if not self._busy:
-                self._close()
+            self._when_free(self._close)
 
     # reading
 
@@ -123,6 +122,31 @@ class OpenDrop:
         end = position + step * (self._ahead + 1)
         return range(position + step, max(-1, min(end, len(self._drop.sizes))), step)
 
+    def _found_ready(self, wish: Wish, ahead: Sequence[int]) -> Piece | None:
+        """The whole message, if it was read ahead; others are read behind it when few are left."""
+        ready = self._ready.pop(wish.position, None) if wish.lines is None else None
+        if ready is None:
+            return None
+        missing = [position for position in ahead if position not in self._ready]
+        if not self._busy and len(missing) > len(ahead) // 2:
+            self._run(partial(_along, self._drop, wish, missing, self._octets // 2), self._read_along)
+        return self._delivered(ready)
+
+    def _read_along(self, result: dict[int, bytes] | OSError) -> None:
+        if isinstance(result, dict):
+            self._ready |= result
+        if not self._ready:
+            self._forget()
+
+    def _open(self, wish: Wish, ahead: Sequence[int]) -> None:
+        found = self._found_ready(wish, ahead)
+        if found is not None:
+            self._arrived(found)
+            return
+        self._ready.clear()
+        self._share = self._share or self._memory.reserve() + self._memory.reserve()
+        self._run(partial(_begin, self._drop, wish, ahead, self._octets), self._begun)
+
     def _begun(self, result: Begun | OSError) -> None:
         if isinstance(result, OSError):
             self._forget()
@@ -136,7 +160,7 @@ class OpenDrop:
         """What is handed out; what comes after it is read meanwhile."""
         if self._text is None or self._text.ended:
             self._text = None
-            if not self._ready:
+            if not self._ready and not self._busy:
                 self._forget()
             return Piece(octets, last=True)
         self._run(partial(self._text.piece, self._octets), self._read)
@@ -157,10 +181,22 @@ class OpenDrop:
         self._busy = False
         if not self._left:
             done(result)
-            return
-        if isinstance(result, Begun):
+        elif isinstance(result, Begun):
             self._text = result.text
-        self._close()
+        then, self._then = self._then, None
+        if then is not None:
+            self._when_free(then)
+
+    def _when_free(self, action: Action) -> None:
+        """Of several actions the last one counts: whoever leaves wants nothing else any more."""
+        if self._busy:
+            self._then = action
+        else:
+            action()
+
+    def _update(self, positions: Sequence[int], done: Callable[[list[Removal]], None]) -> None:
+        self._forget()
+        self._helpers.run(partial(_update, self._drop, positions), _without_error(done))
 
     def _close(self) -> None:
         """In a thread: closing the last descriptor of a large file that was removed takes time."""
@@ -227,7 +263,11 @@ class Begun(NamedTuple):
 def _begin(drop: MailDrop, wish: Wish, ahead: Sequence[int], octets: int) -> Begun:
     text = Text(drop.open(wish.position), wish)
     piece = text.piece(octets)
-    return Begun(text, piece, dict(_read_ahead(drop, wish, ahead, octets)) if text.ended else {})
+    return Begun(text, piece, _along(drop, wish, ahead, octets) if text.ended else {})
+
+
+def _along(drop: MailDrop, wish: Wish, positions: Sequence[int], octets: int) -> dict[int, bytes]:
+    return dict(_read_ahead(drop, wish, positions, octets))
 
 
 def _read_ahead(

@@ -136,6 +136,21 @@ def test_many_small_messages_in_any_order(house: House, mail: Mail) -> None:
     for order in (range(100), reversed(range(100)), (5, 6, 50, 51, 52, 7, 8, 9, 8, 7, 99, 0)):
         for number in order:
             assert reader.ask(b"RETR %d" % (number + 1)) == b"number %d\r\n" % number
+    reader.say(b"QUIT")
+    assert house.receiver._memory.reserved == 0
+
+
+def test_quit_right_behind_messages_that_are_being_read_ahead(house: House, mail: Mail) -> None:
+    for number in range(40):
+        mail.put(f"{1000 + number}.a", b"number %d\n" % number)
+    reader = Reader(house)
+    reader.send(b"".join(b"RETR %d\r\nDELE %d\r\n" % (n, n) for n in range(1, 41)) + b"QUIT\r\n")
+
+    while not reader.line().startswith(b"+OK bye"):
+        pass
+
+    reader.expect_end()
+    assert mail.names() == []
 
 
 def test_pipelined_from_login_to_quit(house: House, mail: Mail) -> None:
