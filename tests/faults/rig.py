@@ -73,6 +73,8 @@ class Mail:
     code: int | None
     """The reply to the message: 250, 451 ...; None when the connection broke first."""
     sender: str = SENDER
+    confirmed: Sequence[str] = ()
+    """The recipients for whom success is to be told."""
 
     @property
     def accepted(self) -> bool:
@@ -84,19 +86,29 @@ class Mail:
         return self.text.partition(b"\n")[0] + b"\n"
 
 
-def send(port: int, recipients: Sequence[str] = ONE, octets: int = 100, sender: str = SENDER) -> Mail:
+def send(
+    port: int,
+    recipients: Sequence[str] = ONE,
+    octets: int = 100,
+    sender: str = SENDER,
+    confirmed: Sequence[str] = (),
+) -> Mail:
     """Deliver one message and tell how it went."""
     text = b"Subject: message %d\r\n\r\n%s\r\nend\r\n" % (next(_numbers), b"x" * octets)
     try:
         with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
-            return Mail(recipients, text, _code(client, sender, recipients, text), sender)
+            code = _code(client, sender, recipients, text, confirmed)
     except (OSError, smtplib.SMTPServerDisconnected):
-        return Mail(recipients, text, None, sender)
+        code = None
+    return Mail(recipients, text, code, sender, confirmed)
 
 
-def _code(client: smtplib.SMTP, sender: str, recipients: Sequence[str], text: bytes) -> int:
+def _code(
+    client: smtplib.SMTP, sender: str, recipients: Sequence[str], text: bytes, confirmed: Sequence[str]
+) -> int:
     client.ehlo("client.example")
-    for code, _ in (client.mail(sender), *(client.rcpt(recipient) for recipient in recipients)):
+    wishes = [(each, ["NOTIFY=SUCCESS"] if each in confirmed else []) for each in recipients]
+    for code, _ in (client.mail(sender), *(client.rcpt(each, options) for each, options in wishes)):
         if code != 250:
             return code
     try:
