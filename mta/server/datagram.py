@@ -37,6 +37,7 @@ from mta.server.desk import Rules
 from mta.server.exchange import Exchange
 from mta.server.listener import household
 from mta.server.smtp import SMTP
+from mta.server.way_back import SPACE, Ancillary, tell_ways, way_back
 
 LONGEST: Final = 16384
 """Octets of a datagram; longer ones are ignored."""
@@ -96,6 +97,19 @@ class _Guest(NamedTuple):
     cookie: bytes | None
 
 
+class Origin(NamedTuple):
+    """Where a datagram came from, and how an answer gets there."""
+
+    peer: Peer
+    address: IPAddress
+    way: Ancillary
+
+    @property
+    def name(self) -> str:
+        """As a cookie knows it."""
+        return f"{self.peer[0]} {self.peer[1]}"
+
+
 class DatagramListener:
     """One socket, and the sessions on it."""
 
@@ -105,6 +119,7 @@ class DatagramListener:
         self._loop = loop
         self._socket = sock.dup()
         self._socket.setblocking(False)
+        tell_ways(self._socket)
         self._own_port = int(sock.getsockname()[1])
         self._rules = rules
         self._begin = begin
@@ -138,84 +153,88 @@ class DatagramListener:
     def _ready(self, _events: int) -> None:
         for _ in range(_ONE_TURN):
             try:
-                datagram, _, flags, peer = self._socket.recvmsg(LONGEST)
+                datagram, told, flags, peer = self._socket.recvmsg(LONGEST, SPACE)
             except BlockingIOError:
                 return
             except OSError:
                 continue  # what an earlier reply met with, and nobody is there to be told
-            if not flags & socket.MSG_TRUNC and peer[1] != self._own_port:
-                self._receive(datagram, peer, client_address(peer[0]))
+            way = way_back(told)
+            if way is not None and not flags & socket.MSG_TRUNC and peer[1] != self._own_port:
+                self._receive(datagram, Origin(peer, client_address(peer[0]), way))
 
-    def _receive(self, datagram: bytes, peer: Peer, address: IPAddress) -> None:
+    def _receive(self, datagram: bytes, origin: Origin) -> None:
+        peer, address, _ = origin
         if not is_answered(address, peer[1]):
             return
         trusted = any(address in network for network in self._rules().settings.datagram.trusted)
         cookie = None if trusted else cookie_in(datagram)
         if cookie is not None:
-            self._receive_cookie(cookie, peer, address)
+            self._receive_cookie(cookie, origin)
         elif is_opening(datagram) and not trusted:
-            self._challenge(len(datagram), peer, address)
+            self._challenge(len(datagram), origin)
         elif peer in self._sessions or peer in self._ended:
-            self._receive_known(datagram, peer, address)
+            self._receive_known(datagram, origin)
         elif is_opening(datagram) and self._acquainted.allows(address, self._loop.clock()):
-            self._meet(peer, None)
+            self._meet(origin, None)
 
-    def _receive_known(self, datagram: bytes, peer: Peer, address: IPAddress) -> None:
-        if not self._acquainted.allows(address, self._loop.clock()):
+    def _receive_known(self, datagram: bytes, origin: Origin) -> None:
+        if not self._acquainted.allows(origin.address, self._loop.clock()):
             return
-        guest = self._sessions.get(peer)
+        guest = self._sessions.get(origin.peer)
         if guest is not None:
             guest.exchange.receive(datagram)
         elif is_opening(datagram):
-            self._meet(peer, None)
+            self._meet(origin, None)
         else:
-            self._remember(datagram, peer)
+            self._remember(datagram, origin)
 
     # strangers
 
-    def _challenge(self, octets: int, peer: Peer, address: IPAddress) -> None:
+    def _challenge(self, octets: int, origin: Origin) -> None:
         """Ask a stranger to show that our answers reach him; the question is no longer than what he sent."""
         now = self._loop.clock()
         hostname = self._rules().settings.hostname.encode("ascii")
-        question = challenge(hostname, self._cookies.make(_name(peer), now))
-        if len(question) <= octets and self._strangers.allows(address, now):
-            self._send(peer, question)
+        question = challenge(hostname, self._cookies.make(origin.name, now))
+        if len(question) <= octets and self._strangers.allows(origin.address, now):
+            self._send(origin, question)
 
-    def _receive_cookie(self, cookie: bytes, peer: Peer, address: IPAddress) -> None:
+    def _receive_cookie(self, cookie: bytes, origin: Origin) -> None:
         now = self._loop.clock()
-        if not self._cookies.holds(cookie, _name(peer), now) or not self._acquainted.allows(address, now):
+        if not self._cookies.holds(cookie, origin.name, now):
             return
-        guest = self._sessions.get(peer)
+        if not self._acquainted.allows(origin.address, now):
+            return
+        guest = self._sessions.get(origin.peer)
         if guest is not None and guest.cookie == cookie:
             guest.exchange.greet_again()
             return
         if guest is not None:
             guest.exchange.abandon()
-        self._meet(peer, cookie)
+        self._meet(origin, cookie)
 
     # sessions
 
-    def _meet(self, peer: Peer, cookie: bytes | None) -> None:
+    def _meet(self, origin: Origin, cookie: bytes | None) -> None:
         """Begin a session. Who had to show a cookie has to number his lines too."""
-        self._ended.pop(peer, None)
+        self._ended.pop(origin.peer, None)
 
         def connect(session: Session, host: Host, timeout: float) -> Exchange:
             assert isinstance(session, SmtpServer)
             exchange = Exchange(
                 self._loop,
-                partial(self._send, peer),
-                partial(self._left, peer),
+                partial(self._send, origin),
+                partial(self._left, origin.peer),
                 Numbers(optional=cookie is None),
                 session,
                 host,
                 timeout,
             )
-            self._sessions[peer] = _Guest(exchange, cookie)
+            self._sessions[origin.peer] = _Guest(exchange, cookie)
             return exchange
 
-        refusal = self._begin(peer, connect)
+        refusal = self._begin(origin.peer, connect)
         if refusal is not None:
-            self._send(peer, refusal.octets)
+            self._send(origin, refusal.octets)
 
     def _left(self, peer: Peer) -> None:
         """A session is over. Its last reply may get lost, so its answers stay a while."""
@@ -231,18 +250,18 @@ class DatagramListener:
         """Whether the session that ended first has been over for long enough, or there are too many."""
         return len(self._ended) > _MOST_ENDED or next(iter(self._ended.values()))[0] + LINGER < now
 
-    def _remember(self, datagram: bytes, peer: Peer) -> None:
+    def _remember(self, datagram: bytes, origin: Origin) -> None:
         """A line of a session that is over: its last ones may be repeated."""
-        taken = self._ended[peer][1].receive(datagram, text=False)
+        taken = self._ended[origin.peer][1].receive(datagram, text=False)
         if isinstance(taken, Again):
-            self._send(peer, taken.datagram)
+            self._send(origin, taken.datagram)
 
     # the socket
 
-    def _send(self, peer: Peer, datagram: bytes) -> None:
+    def _send(self, origin: Origin, datagram: bytes) -> None:
         """Send it, or lose it: the peer asks again."""
         with suppress(OSError):
-            self._socket.sendto(datagram, peer)
+            self._socket.sendmsg([datagram], origin.way, 0, origin.peer)
 
     def _close_when_empty(self) -> None:
         if not self._open and not self._sessions:
@@ -251,13 +270,8 @@ class DatagramListener:
 
 def is_answered(address: IPAddress, port: int) -> bool:
     """Whether anything is ever sent there: to one host, and to none of the services that always answer."""
-    nobody = address.is_multicast or address.is_unspecified or address.is_reserved
+    nobody = address.is_multicast or address.is_unspecified or (address.version == 4 and address.is_reserved)
     return port not in SILENT_PORTS and not nobody
-
-
-def _name(peer: Peer) -> str:
-    """A peer as its cookie knows it."""
-    return f"{peer[0]} {peer[1]}"
 
 
 DATAGRAM: Final = replace(SMTP, greets=False)

@@ -15,9 +15,9 @@ DATAGRAM = ("datagram", "127.0.0.1:0")
 class DatagramHouse(House):
     """Where 127.0.0.1 is trusted, and the rest of 127.0.0.0/8 are strangers."""
 
-    def __init__(self, folder: Path, *overrides: str) -> None:
-        self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.datagrams.bind(("127.0.0.1", 0))
+    def __init__(self, folder: Path, *overrides: str, at: str = "127.0.0.1") -> None:
+        """`at`: where it listens."""
+        self.datagrams = _socket_at(at, 0)
         self._overrides = overrides
         self._peers: list[Peer] = []
         super().__init__(folder)
@@ -32,7 +32,7 @@ class DatagramHouse(House):
     @property
     def place(self) -> tuple[str, int]:
         """Where to send to."""
-        host, port = self.datagrams.getsockname()
+        host, port = self.datagrams.getsockname()[:2]
         return str(host), int(port)
 
     def peer(self, address: str = "127.0.0.1", port: int = 0) -> Peer:
@@ -54,22 +54,34 @@ class DatagramHouse(House):
         self.datagrams.close()
 
 
+def _socket_at(address: str, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((address, port))
+    return made
+
+
 class Peer:
     """A socket of its own address, counting octets."""
 
     def __init__(self, house: DatagramHouse, address: str, port: int) -> None:
         self.house = house
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind((address, port))
+        self.sock = _socket_at(address, port)
         self.sock.settimeout(5)
         self.sent = 0
         self.received = 0
 
     def send(self, datagram: bytes) -> None:
-        """Send it, and let the server take it."""
-        self.sent += self.sock.sendto(datagram, self.house.place)
+        """Send it, to whom we are connected if to anybody, and let the server take it."""
+        self.sent += self._transmit(datagram)
         for _ in range(3):
             self.house.loop.turn(5)
+
+    def _transmit(self, datagram: bytes) -> int:
+        try:
+            self.sock.getpeername()
+        except OSError:
+            return self.sock.sendto(datagram, self.house.place)
+        return self.sock.send(datagram)
 
     def hear(self) -> bytes | None:
         """The next datagram that is here already, None without one."""

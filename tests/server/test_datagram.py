@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from mta.counters import CONNECTIONS_CURRENT, CONNECTIONS_TOTAL
 from mta.server import datagram
 from mta.server.datagram import LONGEST, SILENT_PORTS, Quota, is_answered
+from mta.server.way_back import way_back
 from tests.server.datagrams import DATAGRAM, DatagramHouse, Peer
 from tests.server.receiver import KEY
 
@@ -344,6 +346,8 @@ def test_who_is_never_answered(address: str, port: int) -> None:
 def test_everybody_else_is() -> None:
     assert is_answered(ip_address("192.0.2.1"), 4000)
     assert is_answered(ip_address("2001:db8::1"), 4000)
+    assert is_answered(ip_address("::1"), 4000)
+    assert is_answered(ip_address("127.0.0.1"), 4000)
     assert {0, 7, 13, 17, 19, 53, 123} == SILENT_PORTS
 
 
@@ -398,6 +402,37 @@ def test_waiting_datagrams_are_bounded(house: DatagramHouse) -> None:
     waiting = exchange._waiting  # type: ignore[attr-defined]
     assert sum(map(len, waiting)) <= 65536
     exchange.release()
+
+
+def test_an_answer_comes_from_the_address_that_was_asked(tmp_path: Path) -> None:
+    house = DatagramHouse(tmp_path, at="0.0.0.0")
+    peer = house.stranger()
+    peer.sock.connect(("127.0.0.5", house.place[1]))  # from now on it hears nobody else
+    assert b"cookie=" in peer.ask(OPENING)
+    house.configure("datagram.trusted=127.0.0.0/8")
+    trusted = house.peer("127.0.0.6")
+    trusted.sock.connect(("127.0.0.5", house.place[1]))
+    assert trusted.ask(OPENING).startswith(b"220 ")
+    assert trusted.ask(b"1 NOOP\r\n").startswith(b"1 250")
+    house.close()
+
+
+def test_ipv6(tmp_path: Path) -> None:
+    house = DatagramHouse(tmp_path, "datagram.trusted=::1", at="::")
+    peer = house.peer("::1")
+    assert peer.ask(OPENING).startswith(b"220 mx.example.org ESMTP")
+    assert peer.ask(b"1 NOOP\r\n").startswith(b"1 250")
+    house.configure("datagram.trusted=")
+    assert b"cookie=" in house.peer("::1").ask(OPENING)
+    house.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "way"), [(b"\x7f\0\0\1", True), (b"\xff\xff\xff\xff", False), (b"\xe0\0\0\1", False)]
+)
+def test_what_was_meant_for_many_is_not_answered(asked: bytes, way: bool) -> None:
+    told = [(socket.IPPROTO_IP, 8, struct.pack("@I4s4s", 1, b"\x7f\0\0\1", asked))]
+    assert (way_back(told) is not None) is way
 
 
 def test_sockets_of_both_kinds_are_served(house: DatagramHouse) -> None:
