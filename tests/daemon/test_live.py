@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from mta.cli.tls import self_signed
 from mta.config import Settings, Snapshot, load
+from mta.daemon.listeners import Listeners
 from mta.daemon.live import LIVE, NotLive, changed, number
+from mta.daemon.reload import InForce, Source
 from tests.instance import CONFIGURATION, Instance, mta
 
 
@@ -153,3 +156,42 @@ def test_the_metrics_process_comes_and_goes_with_its_listener(server: Instance) 
         assert "metrics" not in listen("")
         assert "metrics" in listen('"127.0.0.1:0"')
         assert server.records("child_died") == []
+
+
+# in the hands of the supervisor
+
+
+def in_force(folder: Path, services: frozenset[str]) -> InForce:
+    certificate, key = self_signed("mx.example.org", 10)
+    (folder / "crt").write_bytes(certificate)
+    (folder / "key").write_bytes(key)
+    (folder / "mta.conf").write_text(CONFIGURATION)
+    words = (f"tls.certificate={folder}/crt", f"tls.key={folder}/key")
+    source = Source(folder / "mta.conf", words)
+    return InForce(source, source.load(), Listeners(), services, None)
+
+
+def test_only_who_speaks_tls_is_given_the_key(tmp_path: Path) -> None:
+    told = in_force(tmp_path, frozenset()).message
+    assert told(frozenset({"smtp"}))[0]["certificate"] is not None
+    assert told(frozenset({"metrics"}))[0]["certificate"] is None
+    assert told(frozenset())[0]["certificate"] is None
+
+
+def test_a_live_setting_has_a_serial_of_its_own_and_a_refused_one_changes_nothing(tmp_path: Path) -> None:
+    held = in_force(tmp_path, frozenset())
+    before = held.snapshot
+    assert held.set("limits.errors", 0).status == 1
+    assert (held.serial, held.snapshot) == (1, before)
+    outcome = held.set("limits.errors", 7)
+    assert [(change.key, change.old, change.new) for change in outcome.changes] == [
+        ("limits.errors", "20", "7")
+    ]
+    assert (held.serial, held.get("limits.errors")) == (2, "7")
+    assert held.set("logging", -3).status == 0
+    assert (held.get("logger"), held.get("logging"), held.get("nothing")) == ("1", "1", "")
+    held.set("logger", 0)
+    assert held.message(frozenset())[0]["logging"] is False
+    held.reload()
+    assert held.message(frozenset())[0]["logging"] is True
+    assert held.get("limits.errors") == "20"
