@@ -153,10 +153,11 @@ def _connected(host: str, port: int) -> Iterator[Server]:
 
 def system_count(port: int) -> int:
     """Established TCP connections of this local port."""
-    return sum(_count(table.read_text(), port) for table in _TABLES if table.exists())
+    return sum(established(table.read_text(), port) for table in _TABLES if table.exists())
 
 
-def _count(table: str, port: int) -> int:
+def established(table: str, port: int) -> int:
+    """Of a table of proc_net(5), the connections of this local port."""
     rows = (line.split() for line in table.splitlines()[1:])
     return sum(row[3] == _ESTABLISHED and int(row[1].rpartition(":")[2], 16) == port for row in rows)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import mta as program
-from mta.cli.metrics import _count
+from mta.cli.metrics import established
 from tests.cli.terminal import Terminal
 from tests.instance import MTA, Instance, mta
 
@@ -116,4 +116,4 @@ def test_the_systems_count_has_the_established_of_the_local_port() -> None:
         "2: 0100007F:A000 0100007F:09DD 01",  # the other end
         "3: 0100007F:09DD 0100007F:A001 06",  # TIME_WAIT
     ]
-    assert _count(head + "\n".join(rows) + "\n", 2525) == 1
+    assert established(head + "\n".join(rows) + "\n", 2525) == 1
