@@ -49,7 +49,7 @@ LINGER: Final = 15.0
 """Seconds in which the last reply of a session is given again; a client repeats its QUIT for ten."""
 
 STRANGERS: Final = (20, 1000)
-SESSIONS: Final = (5000, 50_000)
+SESSIONS: Final = (20_000, 50_000)
 """Replies in one second to one address, and to all."""
 
 _ONE_TURN: Final = 64
