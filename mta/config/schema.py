@@ -193,7 +193,7 @@ class Pop3s(Group):
 class Management(Group):
     listen: Many[Listener] = setting(
         ["127.0.0.1:6000"],
-        "administration, see mta(8)",
+        "administration, see mta-admin(8)",
         "Where the administration protocol is served. Outside loopback it is served under TLS from the "
         "start and needs tls.certificate.",
         applies=AT_ONCE,
