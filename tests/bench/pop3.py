@@ -21,7 +21,7 @@ from typing import ClassVar
 from mta.identifier import Identifiers
 from tests.bench import processes
 from tests.bench.report import Bench, table
-from tests.bench.servers import Mta, Server
+from tests.bench.servers import ROOT, Mta, Server
 from tests.peers.dovecot import NOBODY
 
 NAME = "pop3"
@@ -47,7 +47,7 @@ class Pop3Mta(Mta):
         users = [f"{folder.name}@example.org:{{PLAIN}}{PASSWORD}\n" for folder in self.mail.iterdir()]
         (self.folder / "users").write_text("".join(users))
         command = [*self._program(), "user", "import", str(self.folder / "users")]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
         return self._program()
 
 
