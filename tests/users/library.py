@@ -54,18 +54,20 @@ class Library:
 
 
 def in_file(folder: Path) -> Library:
-    """A SQLite file. It goes away by a folder that takes its place."""
-    file, aside = folder / "users.db", folder / "aside.db"
+    """A SQLite file. It goes away by a link to nowhere that takes its place, at no moment seen half done."""
+    file, aside, link = folder / "users.db", folder / "aside.db", folder / "link"
 
     def gone() -> None:
         if file.exists():
-            file.rename(aside)
-        file.mkdir()
+            aside.hardlink_to(file)
+        link.symlink_to("nowhere/users.db")
+        link.replace(file)
 
     def back() -> None:
-        file.rmdir()
         if aside.exists():
-            aside.rename(file)
+            aside.replace(file)
+        else:
+            file.unlink()
 
     return Library(f"sqlite:///{file}", gone, back)
 

@@ -94,6 +94,7 @@ class Counting(Accounts):
 @pytest.fixture
 def house(library: Library) -> Iterator[House]:
     made = House(library)
+    made.settle()
     yield made
     made.close()
 
