@@ -321,3 +321,17 @@ def test_the_longest_turn_is_remembered_without_its_waiting(loop: Loop, clock: C
     loop.longest = 0.0
     loop.turn()
     assert loop.longest == 0.0
+
+
+def test_while_it_rests_the_many_wait_and_the_few_and_the_timers_do_not(loop: Loop, ends: Ends) -> None:
+    served: list[str] = []
+    loop.add(ends.ready(), lambda _events: served.append("session"))
+    loop.watch(ends.ready(), lambda _events: served.append("listener"))
+    loop.rest()
+    loop.put_off(lambda: served.append("put off"))
+    loop.call_later(0, lambda: served.append("timer"))
+    loop.turn(0)
+    assert served == ["listener", "timer"]
+    loop.go_on()
+    loop.turn(0)
+    assert sorted(served[2:]) == ["listener", "put off", "session"]
