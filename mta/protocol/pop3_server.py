@@ -52,7 +52,7 @@ from mta.protocol.pop3_states import (
     State,
 )
 from mta.protocol.pop3_terms import Pop3Terms
-from mta.protocol.pop3_verbs import AUTH, PASS, USER, VERBS, Lines, Outcome, Verb, capabilities
+from mta.protocol.pop3_verbs import AUTH, PASS, USER, VERBS, Lines, Outcome, Verb
 from mta.protocol.scram import Verifier
 from mta.protocol.wire import Wire
 
@@ -152,11 +152,6 @@ class Pop3Server(Wire):
         binding = login.binding if self.tls else b""
         return sasl.offered(scram=login.scram, binding=binding) if self.takes_passwords else ()
 
-    @property
-    def capabilities(self) -> Iterator[str]:
-        """The lines of CAPA."""
-        return capabilities(self)
-
     def open(self) -> None:
         """Greets."""
         self._send(ok(f"{self.terms.hostname} POP3 ready"))
@@ -219,7 +214,9 @@ class Pop3Server(Wire):
         asked = self._take_question()
         if isinstance(asked, Retrieve):
             self._send(ok(f"{self.listing.sizes[asked.position]} octets"))
-        self._send_text(octets)
+        self._output += octets
+        if self.transcript is not None:
+            self.transcript("S", b"[%d octets of text]" % len(octets))
         self._in_text = not last
         self._part()
 
@@ -244,7 +241,7 @@ class Pop3Server(Wire):
     # --- commands
 
     def _go_on(self) -> Event | None:
-        """One step: of a long reply, of a text, or of the input. None when there may be another."""
+        """One step of a long reply, a text, or the input. None when there may be another."""
         if self._portions is not None:
             self._say(self._portions)
             return None
@@ -421,11 +418,6 @@ class Pop3Server(Wire):
             self._send_octets(b".\r\n")
         else:
             self._send_octets(portion)
-
-    def _send_text(self, octets: bytes) -> None:
-        self._output += octets
-        if self.transcript is not None:
-            self.transcript("S", b"[%d octets of text]" % len(octets))
 
     def _transcribe_line(self) -> None:
         if self.transcript is not None:

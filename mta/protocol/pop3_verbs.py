@@ -118,7 +118,7 @@ def _utf8(session: Pop3Server, argument: bytes) -> Reply:
 
 def _capa(session: Pop3Server, argument: bytes) -> Lines:
     _bare(CAPA, argument)
-    return Lines(ok("capabilities"), _portions(session.capabilities))
+    return Lines(ok("capabilities"), _portions(capabilities(session)))
 
 
 LANGUAGES: Final = {"i-default": "Default language", "en": "English"}
