@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from mta.cli import tables
 from mta.config import Settings
@@ -18,6 +19,8 @@ from mta.users.accounts import Accounts
 from mta.users.database import Database
 from mta.users.errors import DatabaseDown, NewerDatabase, NoDatabase, Refused, UnfitName
 from mta.users.names import fold
+
+_BOTH: Final = os.R_OK | os.W_OK
 
 Act = Callable[["Office", argparse.Namespace], int]
 
@@ -99,17 +102,14 @@ def _check_rights(url: str) -> None:
     file = _file(url)
     if file is None:
         return
-    there = file if file.exists() else file.parent
-    for path in {there, file.parent}:
-        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-            raise CannotStart(NOT_PERMITTED, f"{path}: not permitted; be root, or the user of the server")
+    try:
+        closed = [path for path in (file, file.parent) if path.exists() and not os.access(path, _BOTH)]
+    except PermissionError:
+        closed = [file]
+    if closed:
+        raise CannotStart(NOT_PERMITTED, f"{closed[0]}: not permitted; be root, or the user of the server")
 
 
 def _file(url: str) -> Path | None:
     scheme, _, path = url.partition(":///")
     return Path(path) if scheme == "sqlite" else None
-
-
-def chosen(words: Collection[str]) -> str:
-    """A choice as usage shows it."""
-    return " | ".join(words)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from mta.users.account import Role
 from mta.users.database import Database
 from mta.users.passwords import verify
 from tests.cli.people import Desk
-from tests.instance import MTA, ROOT
+from tests.instance import mta
 
 
 def password_of(desk: Desk, name: str) -> str:
@@ -313,15 +314,29 @@ def test_somebody_else_s_database(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
     assert (said.status, said.err.startswith(f"mta: {desk.database}: not permitted;")) == (77, True)
 
 
+@pytest.fixture
+def passable(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    """An installation that others than root can reach; pytest's own folders they cannot."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        made = Desk(Path(folder), monkeypatch, capfd)
+        made.maildir.mkdir()
+        yield made
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_root_works_as_the_owner_of_the_tree(desk: Desk) -> None:
-    desk.maildir.mkdir()
-    desk.database.parent.chmod(0o755)
-    for folder in (desk.maildir, desk.database.parent):
+def test_root_works_as_the_owner_of_the_tree(passable: Desk) -> None:
+    for folder in (passable.maildir, passable.database.parent):
         os.chown(folder, 65534, 65534)
-    for parent in desk.database.parents[1:3]:
-        parent.chmod(0o755)
-    words = ("-f", str(desk.configuration), "user", "add", "alice", "--generate")
-    ended = subprocess.run([*MTA, *words], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
-    assert ended.returncode == 0
-    assert desk.database.stat().st_uid == 65534
+    said = mta("-f", str(passable.configuration), "user", "add", "alice", "--generate", check=False)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert passable.database.stat().st_uid == 65534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_owner_of_the_tree_cannot_reach_the_database(passable: Desk) -> None:
+    os.chown(passable.maildir, 65534, 65534)
+    passable.database.parent.joinpath("closed").mkdir(0o700)
+    setting = ("--set", f"users.database=sqlite:///{passable.database.parent}/closed/users.db")
+    said = mta("-f", str(passable.configuration), *setting, "user", "list", check=False)
+    assert (said.returncode, said.stderr.count("\n")) == (77, 1)
