@@ -114,9 +114,9 @@ class Resolution:
             return WIDE_ALIAS
         if self._goals:
             return tuple(self._goals.values())
-        if self._refusal is None or (self._circle and self._refusal is NO_SUCH_USER):
+        if self._circle and self._refusal in (None, NO_SUCH_USER):
             return LOOPING_ALIAS
-        return self._refusal
+        return self._refusal or NO_SUCH_USER
 
     def _follow(self, address: Address, chain: tuple[Key, ...]) -> None:
         """Add what this address leads to; `chain`: the aliases that led here."""
@@ -157,6 +157,8 @@ class Resolution:
             address = _parsed(target)
             if address is not None:
                 self._follow(address, (*chain, key))
+            else:
+                self._refuse(NO_SUCH_USER, f"{target} is no address", row=_alias(key))
 
     def _deliver(self, address: Address, account: Account, chain: tuple[Key, ...]) -> None:
         row = f"user {account.address}"

@@ -36,6 +36,7 @@ ALIASES = {
     "me@local.example": ["me@local.example"],
     "wheel@local.example": ["wheel@local.example", "bert@local.example"],
     "twice@local.example": ["team@local.example", "sales@local.example", "x@foreign.example"],
+    "worse@local.example": ["not an address"],
     "bad@local.example": ["not an address", "v@[192.0.2.1]"],
 }
 BOOK = Notebook(PEOPLE, ALIASES)
@@ -81,6 +82,7 @@ def test_who_has_an_address(address: str, places: Sequence[str]) -> None:
         ("round@local.example", LOOPING_ALIAS),
         ("me@local.example", LOOPING_ALIAS),
         ("bad@local.example", NO_SUCH_USER),
+        ("worse@local.example", NO_SUCH_USER),
         ("*@local.example", NO_SUCH_USER),
     ],
 )
