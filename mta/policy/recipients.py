@@ -38,6 +38,7 @@ from mta.protocol.address import NULL_PATH, Address, parse_path
 from mta.protocol.replies import NO_SUCH_USER, Reply
 from mta.store import CONFIRMATIONS, Domain, Mailbox
 from mta.users.account import CATCH_ALL, Account, Entry, Key
+from mta.users.directory import NotCached
 from mta.users.names import fold
 from mta.users.srs import Srs, is_return_address
 
@@ -148,11 +149,13 @@ class Resolution:
         if key in self._visited:
             return  # another way led here before
         self._visited.add(key)
-        self._say(f"it is an alias of {', '.join(targets)}", row=_alias(key))
+        if self._trace is not None:
+            self._say(f"it is an alias of {', '.join(targets)}", row=_alias(key))
         if len(chain) == MOST_DEPTH:
             self._circle = True
             self._say(f"more than {MOST_DEPTH} aliases in a chain are not followed", row=_alias(key))
             return
+        self._need(targets)
         for target in targets:
             address = _parsed(target)
             if address is not None:
@@ -160,12 +163,30 @@ class Resolution:
             else:
                 self._refuse(NO_SUCH_USER, f"{target} is no address", row=_alias(key))
 
-    def _deliver(self, address: Address, account: Account, chain: tuple[Key, ...]) -> None:
-        row = f"user {account.address}"
-        if not account.enabled:
-            self._refuse(DISABLED, f"{account.address} is disabled", row=row)
+    def _need(self, targets: tuple[str, ...]) -> None:
+        """Ask for all of them before the first is followed: what is missing is fetched at once then."""
+        if len(targets) == 1:
             return
-        self._say(f"it goes into the mailbox {account.folder}", row=row)
+        missing: list[Key] = []
+        for address in filter(None, map(_parsed, targets)):
+            if address.domain in self._policy.local_domains:
+                missing += self._missing(address)
+        if missing:
+            raise NotCached(missing)
+
+    def _missing(self, address: Address) -> Iterator[Key]:
+        for key in lookups(address, self._policy.subaddress):
+            try:
+                self._book.entry(*key)
+            except NotCached as wanted:
+                yield from wanted.keys
+
+    def _deliver(self, address: Address, account: Account, chain: tuple[Key, ...]) -> None:
+        if not account.enabled:
+            self._refuse(DISABLED, f"{account.address} is disabled", row=f"user {account.address}")
+            return
+        if self._trace is not None:
+            self._say(f"it goes into the mailbox {account.folder}", row=f"user {account.address}")
         self._add(Goal(mailbox_of(account.folder), account.address if chain else str(address), account))
 
     def _forward(self, address: Address, chain: tuple[Key, ...]) -> None:
@@ -175,7 +196,7 @@ class Resolution:
             self._refuse(NO_SUCH_USER, f"{address} cannot be sent to", row=_alias(chain[-1]))
             return
         path = self._return_path()
-        if path:
+        if path and self._trace is not None:
             self._say(f"it is forwarded with the return address <{path}>", setting="local.domains")
         via = str(Address(*chain[-1]))
         self._add(Goal(way, str(address), via=via, reverse_path=path))
