@@ -265,7 +265,7 @@ class Ledger:
         elif isinstance(saved, OSError):
             self._again("saving a status", case.entry, saved, partial(self._save, case))
         else:
-            self._go_on(case._replace(entry=saved))
+            self._go_on(_settled(case._replace(entry=saved)))
 
     def _go_on(self, case: _Case) -> None:
         """What its status promises next."""
@@ -345,6 +345,9 @@ class Ledger:
         if isinstance(loaded, Parcel):
             loaded.close()
             letter = loaded.letter
+            if letter.entry.is_unfinished:
+                done()  # by an old list of names
+                return
             status = confirmation(letter, self._clock())
             self._save(_Case(letter.entry, letter.envelope, status, done))
         elif isinstance(loaded, FileNotFoundError):
@@ -379,8 +382,17 @@ class Ledger:
             _tell_one(self._log, parcel.id, recipient, outcome, trip, queued)
 
 
+def _settled(case: _Case) -> _Case:
+    """No crash undoes it any more. A report that it promises may have to wait for an hour, but the courier
+    does not wait with it."""
+    if not case.status.pending:
+        return case
+    case.done()
+    return case._replace(done=_nothing)
+
+
 def _nothing() -> None:
-    """Who waited was told when the letter was marked."""
+    """Who waited was told before."""
 
 
 _COUNTERS: Final = {Delivered: DELIVERIES, TryLater: DEFERRALS, Never: FAILURES}

@@ -106,10 +106,10 @@ class Letters:
             self._wait(entry)
 
     def put_back(self, letter: str) -> None:
-        """It waits as before it was handed out."""
+        """It waits as before it was handed out: due at once, be it that an operator wanted it so."""
         if letter in self.out:
             self.out.remove(letter)
-            self._wait(self._entries[letter])
+            self._urgent.append(self._entries[letter])
 
     def remove(self, letter: str) -> None:
         """It is gone, whatever it was doing; an unknown one is no error."""
