@@ -94,6 +94,13 @@ class _Top:
         return start
 
 
+def whole_text(octets: bytes) -> bytes:
+    """All that `WireText` makes of a whole file, for small ones in a third of the time."""
+    text = with_crlf(octets.replace(b"\n.", b"\n.."))
+    end = b".\r\n" if not text or text.endswith(b"\n") else b"\r\n.\r\n"
+    return b".%b%b" % (text, end) if text.startswith(b".") else text + end
+
+
 def with_crlf(octets: bytes) -> bytes:
     """Whole line ends in, CRLF line ends out."""
     if b"\r" in octets:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from mta.protocol.pop3_surrogate import surrogate
-from mta.protocol.pop3_text import WireText
+from mta.protocol.pop3_text import WireText, whole_text
 from mta.server.memory import Memory
 from mta.store import Helpers, MailDrop, OpenMessage, Removal
 
@@ -279,14 +279,12 @@ def _read_ahead(
         if octets < 0:
             return
         try:
-            text = Text(drop.open(position), wish)
-            piece = text.piece(drop.sizes[position] + 1)
+            text = drop.read(position, drop.sizes[position])
         except OSError:
             return
-        if not text.ended:  # it has grown
-            text.close()
+        if text is None:  # it has grown
             return
-        yield position, piece
+        yield position, whole_text(text if wish.utf8 else surrogate(text))
 
 
 def _update(drop: MailDrop, positions: Sequence[int]) -> list[Removal]:

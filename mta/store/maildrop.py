@@ -90,6 +90,15 @@ class MailDrop:
             self._find_again()
             return self._open(position)
 
+    def read(self, position: int, most: int) -> bytes | None:
+        """All of this message; None when the file has more than so many octets. OSError."""
+        folder, _, name = self._paths[position].partition("/")
+        fd, octets = open_regular(self._system, self._folders[folder], name)
+        try:
+            return self._system.pread(fd, octets, 0) if octets <= most else None
+        finally:
+            self._system.close(fd)
+
     def remove(self, positions: Sequence[int]) -> list[Removal]:
         """Remove these messages and no others; those that could not be. One that is gone already is done."""
         failed = []

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mta.protocol.pop3_text import WireText, added_octets
+from mta.protocol.pop3_text import WireText, added_octets, whole_text
 
 OCTETS = st.lists(st.sampled_from((b"\n", b"\r\n", b"\r", b".", b"..", b"a", b"\0", b"\xff", b"text"))).map(
     b"".join
@@ -58,6 +58,13 @@ def test_the_size_is_what_a_client_gets(octets: bytes, cuts: list[int]) -> None:
     pieces = cut(octets, cuts)
 
     assert len(octets) + added_octets(pieces) == len(received(sent(pieces)))
+
+
+@given(OCTETS)
+@example(b"a\r")
+@example(b".")
+def test_a_whole_text_is_the_same(octets: bytes) -> None:
+    assert whole_text(octets) == sent([octets])
 
 
 @given(OCTETS, CUTS, st.integers(0, 4))

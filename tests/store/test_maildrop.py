@@ -310,6 +310,14 @@ def test_a_file_that_grows_is_read_as_it_was_opened(store: Store, maildir: Path)
     assert text_of(message) == TEXT
 
 
+def test_a_whole_message_is_read_unless_it_is_too_large(store: Store, maildir: Path) -> None:
+    put(maildir / "new", "1.a")
+    drop = opened(store)
+
+    assert drop.read(0, len(TEXT)) == TEXT
+    assert drop.read(0, len(TEXT) - 1) is None
+
+
 # --- what is no message
 
 
