@@ -15,9 +15,9 @@ many together wait once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from mta.counters import DEFERRALS, DELIVERIES, FAILURES, MESSAGES_SENT, OCTETS_SENT, Row
 from mta.log import events as tell
@@ -202,13 +202,14 @@ class Ledger:
     ) -> None:
         """The outcome of each recipient. `done` is called when no crash undoes it, perhaps at once."""
         letter, entry, now = parcel.letter, parcel.letter.entry, self._clock()
-        self._tell(parcel, outcomes, trip, now)
         by_address = {r.address: o for r, o in zip(parcel.recipients, outcomes, strict=True)}
         attempt = Attempt(by_address, trip.host, trip.dsn, now)
         if is_plain(letter, attempt):
+            self._tell(parcel, outcomes, trip, now)
             self._remove(letter, done)
             return
         plan = self._schedule.plan(entry.domain, entry.id, now)
+        self._tell(parcel, outcomes, trip, now, expired=plan.expired)
         can_tell = self._reports.can_reach(letter.envelope.sender)
         status = follow(letter, attempt, plan, can_tell=can_tell)
         if status is None:
@@ -372,14 +373,18 @@ class Ledger:
         except OSError as error:
             tell.fault(self._log, "noting what is in flight", ".flight", error)
 
-    def _tell(self, parcel: Parcel, outcomes: Sequence[Outcome], trip: Trip, now: float) -> None:
+    def _tell(
+        self, parcel: Parcel, outcomes: Sequence[Outcome], trip: Trip, now: float, *, expired: bool = False
+    ) -> None:
+        """Who should have been tried later, and has waited for too long, has failed."""
         queued = now - parcel.letter.envelope.arrived
         if any(type(outcome) is Delivered for outcome in outcomes):
             self._row.add(MESSAGES_SENT["relay"])
             self._row.add(OCTETS_SENT["relay"], parcel.letter.length)
         for recipient, outcome in zip(parcel.recipients, outcomes, strict=True):
-            self._row.add(_COUNTERS[type(outcome)])
-            _tell_one(self._log, parcel.id, recipient, outcome, trip, queued)
+            event: _Event = "failed" if expired and isinstance(outcome, TryLater) else _EVENTS[type(outcome)]
+            self._row.add(_COUNTERS[event])
+            _tell_one(self._log, event, parcel.id, recipient, outcome, trip, queued)
 
 
 def _settled(case: _Case) -> _Case:
@@ -395,16 +400,21 @@ def _nothing() -> None:
     """Who waited was told before."""
 
 
-_COUNTERS: Final = {Delivered: DELIVERIES, TryLater: DEFERRALS, Never: FAILURES}
+_Event: TypeAlias = Literal["delivered", "deferred", "failed"]
+_EVENTS: Final[Mapping[type[Outcome], _Event]] = {
+    Delivered: "delivered",
+    TryLater: "deferred",
+    Never: "failed",
+}
+_COUNTERS: Final = {"delivered": DELIVERIES, "deferred": DEFERRALS, "failed": FAILURES}
 
 
 def _tell_one(
-    log: Log, letter: str, recipient: Recipient, outcome: Outcome, trip: Trip, queued: float
+    log: Log, event: _Event, letter: str, recipient: Recipient, outcome: Outcome, trip: Trip, queued: float
 ) -> None:
-    delivered = isinstance(outcome, Delivered)
     tell.attempted(
         log,
-        "delivered" if delivered else "deferred" if isinstance(outcome, TryLater) else "failed",
+        event,
         letter,
         recipient.address,
         trip.host,

@@ -110,7 +110,7 @@ def test_letters_that_get_too_old_behind_a_domain_that_fails_are_given_up_untrie
         office.letter("user@b.example", sender="", age=10)
     office.route("b.example", site, more=['relay.expire="5s"'])
     office.until(lambda: office.buried("b.example"))
-    records = office.records("deferred")
+    records = office.records("failed")
     tried = [record for record in records if record.text("detail") == "connection refused"]
     others = [record for record in records if record.text("detail") == "as for the whole domain"]
     assert 1 <= len(tried) <= 16
