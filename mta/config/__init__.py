@@ -4,13 +4,13 @@
 `Watcher` says when to load again. The package imports nothing of ours.
 """
 
-from .load import load
-from .problems import ConfigError, Problem, mask
-from .rules import listeners
-from .schema import KEYS, Settings
-from .snapshot import Change, Snapshot, changes, shown
-from .units import Endpoint
-from .watch import Watcher
+from mta.config.load import load
+from mta.config.problems import ConfigError, Problem, mask
+from mta.config.rules import listeners
+from mta.config.schema import KEYS, Settings
+from mta.config.snapshot import Change, Snapshot, changes, shown
+from mta.config.units import Endpoint
+from mta.config.watch import Watcher
 
 __all__ = [
     "KEYS",

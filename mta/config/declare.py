@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from .kinds import Kind
-from .tokens import Plain
+from mta.config.kinds import Kind
+from mta.config.tokens import Plain
 
 Default: TypeAlias = Any
 """What a field is set to in its class; to a type checker, whatever its annotation says."""

@@ -23,9 +23,9 @@ from pathlib import Path
 
 from pyhocon import ConfigFactory
 
-from .problems import ConfigError, Mark, Problem, Source, fault
-from .source import Reader
-from .tokens import Plain, Scalar, Token, Word, tokenize
+from mta.config.problems import ConfigError, Mark, Problem, Source, fault
+from mta.config.source import Reader
+from mta.config.tokens import Plain, Scalar, Token, Word, tokenize
 
 MOST_DEPTH = 8
 """Groups and lists within one another, and files including one another."""

@@ -18,9 +18,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from . import units
-from .tokens import Scalar
-from .units import Unfit
+from mta.config import units
+from mta.config.tokens import Scalar
+from mta.config.units import Unfit
 
 _SOCKET_PATH = 107
 """Octets of a socket's path, unix(7)."""

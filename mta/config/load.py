@@ -16,13 +16,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from .dialect import Document, Node, quote, read
-from .override import OVERRIDE, override, unknown
-from .problems import ConfigError, Problem
-from .rules import FROM_COMMAND_LINE, check
-from .schema import KEYS, Settings
-from .snapshot import Snapshot
-from .units import Unfit
+from mta.config.dialect import Document, Node, quote, read
+from mta.config.override import OVERRIDE, override, unknown
+from mta.config.problems import ConfigError, Problem
+from mta.config.rules import FROM_COMMAND_LINE, check
+from mta.config.schema import KEYS, Settings
+from mta.config.snapshot import Snapshot
+from mta.config.units import Unfit
 
 MOST_PROBLEMS = 100
 """Problems that are reported at once."""

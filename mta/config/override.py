@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from .declare import Key, groups_of
-from .dialect import Node, parse_value
-from .problems import ConfigError, Mark, Problem, Source
-from .schema import KEYS, Settings
+from mta.config.declare import Key, groups_of
+from mta.config.dialect import Node, parse_value
+from mta.config.problems import ConfigError, Mark, Problem, Source
+from mta.config.schema import KEYS, Settings
 
 OVERRIDE = "--set"
 """The name of the source that an override has in messages."""

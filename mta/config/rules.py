@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from .schema import Settings
-from .units import Endpoint, show_duration, show_size
+from mta.config.schema import Settings
+from mta.config.units import Endpoint, show_duration, show_size
 
 FROM_COMMAND_LINE = "command line"
 """The origin of a key that `--set` gave."""

@@ -13,10 +13,10 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from .declare import Key, groups_of
-from .dialect import quote
-from .schema import KEYS, Settings
-from .tokens import Plain
+from mta.config.declare import Key, groups_of
+from mta.config.dialect import quote
+from mta.config.schema import KEYS, Settings
+from mta.config.tokens import Plain
 
 _HEAD = """\
 # Configuration of mta. Every key with its meaning: mta.conf(5).

@@ -3,7 +3,7 @@
 A declaration holds all there is to say about a key: its kind and range, its default in the form the file has,
 a note for the sample, the text for mta.conf(5), when a reload applies it, whether it may be set live and
 whether it may hold a password. The sample, the manual's key list, the error messages and the reload follow
-from it. Rules that concern several keys are in `rules`.
+from it. The groups of services are in `services`; rules that concern several keys are in `rules`.
 
 Values as the rest of the program sees them: durations are float seconds, sizes int octets, listeners
 `Endpoint`s, networks those of `ipaddress`, paths absolute, domains lower-case A-labels; a path of `""` is
@@ -15,13 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from .declare import AT_ONCE, NEXT, RESTART, Group, Key, group, keys_of, setting
-from .kinds import (
+from mta.config.declare import AT_ONCE, NEXT, RESTART, Group, Key, group, keys_of, setting
+from mta.config.kinds import (
     Database,
     Domain,
     FilePath,
     Flag,
-    Listener,
     Many,
     Nameserver,
     Net,
@@ -35,6 +34,17 @@ from .kinds import (
     duration,
     size,
     whole,
+)
+from mta.config.services import (
+    Control,
+    Datagram,
+    Management,
+    Metrics,
+    Pop3,
+    Pop3s,
+    Smtp,
+    Submission,
+    Submissions,
 )
 
 
@@ -120,117 +130,6 @@ class Local(Group):
         "Character that separates a mailbox from a word that its owner may choose freely; empty turns this "
         "off.",
         applies=NEXT,
-    )
-
-
-class Smtp(Group):
-    listen: Many[Listener] = setting(
-        ["127.0.0.1:2525", "[::1]:2525"],
-        "usually port 25",
-        "Where mail is received from other servers, usually port 25. STARTTLS is offered when "
-        "tls.certificate is set.",
-        applies=AT_ONCE,
-    )
-    senders: Annotated[Literal["any", "local"], choice("any", "local")] = setting(
-        "any",
-        '"local": only senders of local.domains, and <>',
-        'Which reverse-paths are accepted: "any", or "local" for those of local.domains and the empty one '
-        "only.",
-        applies=NEXT,
-    )
-    login: Flag = setting(
-        False,
-        "offer AUTH here too",
-        "Offer AUTH on these ports too, as on those of submission; it is not required here.",
-        applies=NEXT,
-    )
-
-
-class Submission(Group):
-    listen: Many[Listener] = setting(
-        [],
-        "port 587: STARTTLS, login needed",
-        "Where users hand in mail after STARTTLS and a login, usually port 587. Outside loopback it needs "
-        "tls.certificate.",
-        applies=AT_ONCE,
-    )
-
-
-class Submissions(Group):
-    listen: Many[Listener] = setting(
-        [],
-        "port 465: TLS from the start",
-        "Where users hand in mail over TLS from the start, usually port 465. Needs tls.certificate.",
-        applies=AT_ONCE,
-    )
-
-
-class Pop3(Group):
-    listen: Many[Listener] = setting(
-        ["127.0.0.1:2110"],
-        "usually port 110",
-        "Where users fetch their mail, usually port 110.",
-        applies=AT_ONCE,
-    )
-    timeout: Annotated[float, duration("1ms", "1d")] = setting(
-        "10m",
-        "an idle session is closed after this",
-        "An idle POP3 session is closed after this time, without removing messages. RFC 1939 asks for 10 "
-        "minutes at least.",
-        applies=NEXT,
-    )
-
-
-class Pop3s(Group):
-    listen: Many[Listener] = setting(
-        [],
-        "port 995: TLS from the start",
-        "Where users fetch their mail over TLS from the start, usually port 995. Needs tls.certificate.",
-        applies=AT_ONCE,
-    )
-
-
-class Management(Group):
-    listen: Many[Listener] = setting(
-        ["127.0.0.1:6000"],
-        "administration, see mta-admin(8)",
-        "Where the administration protocol is served. Outside loopback it is served under TLS from the "
-        "start and needs tls.certificate.",
-        applies=AT_ONCE,
-    )
-
-
-class Control(Group):
-    listen: Many[Listener] = setting(
-        ["127.0.0.1:2526"],
-        "live settings, without login: loopback only",
-        "Where settings marked as live can be changed without a login; addresses on loopback only.",
-        applies=AT_ONCE,
-    )
-
-
-class Datagram(Group):
-    listen: Many[Listener] = setting(
-        [],
-        "off unless asked for",
-        "Where SMTP over UDP is served, for networks without TCP and for study.",
-        applies=AT_ONCE,
-    )
-    trusted: Many[Net] = setting(
-        ["127.0.0.0/8", "::1"],
-        "need not prove their address",
-        "Networks whose datagrams are taken without a proof that they can receive at the address they send "
-        "from.",
-        applies=NEXT,
-    )
-
-
-class Metrics(Group):
-    listen: Many[Listener] = setting(
-        [],
-        'such as "127.0.0.1:9925"',
-        "Where counters are served over HTTP in the text format of Prometheus.",
-        applies=AT_ONCE,
     )
 
 

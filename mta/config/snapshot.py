@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .declare import Applies
-from .problems import mask
-from .schema import KEYS, Settings
-from .tokens import Plain
+from mta.config.declare import Applies
+from mta.config.problems import mask
+from mta.config.schema import KEYS, Settings
+from mta.config.tokens import Plain
 
 
 @dataclass(frozen=True)

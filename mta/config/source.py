@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from .problems import Mark, Source, fault
+from mta.config.problems import Mark, Source, fault
 
 MOST_OCTETS = 1_000_000
 """Octets that a configuration file and everything it includes may have together."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
-from .problems import ConfigError, Mark, Problem, Source, fault
+from mta.config.problems import ConfigError, Mark, Problem, Source, fault
 
 Scalar = str | int | float | bool
 

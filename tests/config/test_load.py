@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from mta.config import KEYS, Endpoint, load
 from mta.config.load import MOST_PROBLEMS
-
-from .helpers import LEAST, loaded, problem, problems, write
+from tests.config.helpers import LEAST, loaded, problem, problems, write
 
 
 def test_the_least_file_has_every_default(tmp_path: Path) -> None:

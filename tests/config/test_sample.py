@@ -12,9 +12,8 @@ from mta.config import KEYS, load
 from mta.config.dialect import read
 from mta.config.sample import manual, sample
 from mta.config.tokens import Plain
+from tests.config.helpers import NOT_ROOT
 from tests.conftest import needs
-
-from .helpers import NOT_ROOT
 
 TREE = Path(__file__).parents[2]
 CONF = TREE / "etc" / "mta.conf"

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from mta.config import Change, Snapshot, changes, shown
-
-from .helpers import loaded
+from tests.config.helpers import loaded
 
 
 def test_a_snapshot_survives_the_pipe(tmp_path: Path) -> None:
