@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,19 @@ FILES = {
     "pyproject.toml",
     "requirements.lock",
 }
+
+LAYERS = (
+    *({"cli"}, {"daemon"}, {"metrics"}, {"relay", "server"}, {"policy"}, {"users"}, {"log"}),
+    *({"config", "store"}, {"protocol"}, {"channel"}),
+    {"counters", "hints", "identifier", "loop", "program", "tls"},
+)
+"""Rooms of the package, from the top: each may import from the layers below, and from itself."""
+
+OUTSIDE = {
+    *("asyncio", "logging", "multiprocessing", "os", "pathlib", "select", "selectors", "signal", "socket"),
+    *("ssl", "subprocess", "threading", "time"),
+}
+"""Modules by which a program touches more than its own values."""
 
 LOCKED = re.compile(r"^([a-z0-9-]+)==(\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE)
 
@@ -44,6 +59,45 @@ def make(*words: str) -> str:
     return subprocess.run(
         [needs("make"), "--no-print-directory", *words], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
+
+
+def imported(room: str) -> Iterator[tuple[Path, str]]:
+    """Every name that the modules of a room import, as it is called from the top, with the module."""
+    place = ROOT / "mta" / room
+    for module in [place.with_suffix(".py")] if not place.is_dir() else sorted(place.rglob("*.py")):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{module}: imports are written from the top"
+                yield from ((module, f"{node.module}.{each.name}") for each in node.names)
+            elif isinstance(node, ast.Import):
+                yield from ((module, each.name) for each in node.names)
+
+
+def rooms_imported(room: str) -> Iterator[tuple[Path, str]]:
+    for module, name in imported(room):
+        first, _, rest = name.partition(".")
+        if first == "mta" and rest and not rest.startswith("__"):
+            yield module, rest.partition(".")[0]
+
+
+def test_every_room_has_its_layer() -> None:
+    found = {path.stem for path in (ROOT / "mta").iterdir() if path.suffix == ".py" or path.is_dir()}
+    named = {name for name in found if not name.startswith("_")}
+    assert sorted(named) == sorted(room for layer in LAYERS for room in layer)
+
+
+@pytest.mark.parametrize("room", sorted(set().union(*LAYERS)))
+def test_imports_go_one_way(room: str) -> None:
+    above = next(number for number, layer in enumerate(LAYERS) if room in layer)
+    allowed = set().union(*LAYERS[above + 1 :], {room})
+    wrong = [f"{module}: {name}" for module, name in rooms_imported(room) if name not in allowed]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", ["protocol", "policy"])
+def test_what_is_pure_touches_nothing_outside(room: str) -> None:
+    names = ((module, name.partition(".")[0]) for module, name in imported(room))
+    assert [f"{module}: {name}" for module, name in names if name in OUTSIDE] == []
 
 
 def test_only_what_belongs_lies_at_the_top() -> None:
