@@ -192,7 +192,7 @@ class Intake:
 
     def _count(self, delivery: Delivery) -> None:
         host, desk, envelope = self._host, self._host.desk, delivery.envelope
-        host.accepted += 1
+        host.messages += 1
         desk.row.add(MESSAGES_ACCEPTED)
         desk.row.add(OCTETS_ACCEPTED, delivery.wire_size)
         desk.row.add(RECIPIENTS_ACCEPTED, len(envelope.recipients))

@@ -7,7 +7,6 @@ was ordered is logged, without passwords. This module must never know the wordin
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -28,6 +27,7 @@ from mta.protocol.management_verbs import (
 from mta.protocol.replies import Reply
 from mta.protocol.sasl import Password
 from mta.protocol.scram import Verifier
+from mta.server.attendance import Attendance
 from mta.server.clerk import Answer, Clerk, UserOrder
 from mta.server.connection import Connection, Transport
 from mta.server.desk import Client, Desk, Rules
@@ -56,26 +56,23 @@ _LIMITS: Final[Mapping[str, tuple[str, Answer]]] = {
 """The setting behind each, and the reply once it is in force."""
 
 
-class ManagementHost:
+class ManagementHost(Attendance):
     """One session's host."""
+
+    __slots__ = ("_login", "_rules", "session")
+
+    session: ManagementSession
 
     def __init__(self, desk: Desk, rules: Rules, client: Client, left: Left) -> None:
         """`left` is called once the connection is closed."""
-        self._desk = desk
+        super().__init__(desk, client, left)
         self._rules = rules
-        self._left = left
-        self.started = desk.loop.clock()
-        self.client = client
-        self.session_id = desk.identifiers.next()
         self.session = ManagementSession()
-        self.connection: Transport | None = None
         self._login = Login(desk, client, self.session_id)
 
     def serve(self, connection: Transport, refusal: Reply | None) -> None:
         """Greet the client and go on until it leaves; from outside loopback under TLS."""
-        self.connection = connection
-        tell.connected(self._desk.log, self.session_id, self.client.service, self.client.peer)
-        self.transcribe(self._desk.log.transcript)
+        self._arrive(connection)
         if refusal is not None or (self.client.outside and self._rules.context is None):
             self.session.refuse("NOT NOW")
         elif self.client.outside:
@@ -85,14 +82,6 @@ class ManagementHost:
             self.session.open()
         connection.open()
 
-    def transcribe(self, on: bool) -> None:
-        """Record every line from now on, or no longer."""
-        if on == (self.session.transcript is not None):
-            return
-        self.session.transcript = self._transcribe if on else None
-        if on:
-            tell.transcript_started(self._desk.log, self.session_id, self.client.service, self.client.peer)
-
     # Host of a Connection
 
     def handle(self, event: Question) -> None:
@@ -100,18 +89,8 @@ class ManagementHost:
         _ANSWERS[type(event)](self, event)
 
     def tls_established(self, tls: TlsFilter) -> None:
-        tell.tls_started(self._desk.log, self.session_id, tls.version, tls.cipher)
+        tell.tls_started(self.desk.log, self.session_id, tls.version, tls.cipher)
         self.session.open()
-
-    def disconnected(self, reason: str) -> None:
-        seconds = self._desk.loop.clock() - self.started
-        tell.transcript_completed(self._desk.log, self.session_id, seconds)
-        tell.closed(self._desk.log, self.session_id, reason, seconds)
-        self._left(self)
-
-    def failed(self, defect: Exception) -> None:
-        where = "".join(traceback.format_exception(defect))
-        tell.fault(self._desk.log, f"serving session {self.session_id}", where, repr(defect))
 
     # logins
 
@@ -137,17 +116,17 @@ class ManagementHost:
             self.session.reply(event.name, *_NUMBERS[event.name](self))
 
     def _historic(self) -> tuple[str, ...]:
-        return (f"HISTORIC CONNECTIONS = {self._desk.row.grid.sum(CONNECTIONS_TOTAL, *_COUNTED)}",)
+        return (f"HISTORIC CONNECTIONS = {self.desk.row.grid.sum(CONNECTIONS_TOTAL, *_COUNTED)}",)
 
     def _live(self) -> tuple[str, ...]:
-        return (f"LIVE CONNECTIONS = {self._desk.row.grid.sum(CONNECTIONS_CURRENT, *_COUNTED)}",)
+        return (f"LIVE CONNECTIONS = {self.desk.row.grid.sum(CONNECTIONS_CURRENT, *_COUNTED)}",)
 
     def _octets(self) -> tuple[str, ...]:
-        grid = self._desk.row.grid
+        grid = self.desk.row.grid
         return f"BYTES SENT = {grid.sum(OCTETS_SENT)}", f"BYTES RECEIVED = {grid.total(OCTETS_ACCEPTED)}"
 
     def _status(self, users: int) -> tuple[str, ...]:
-        limits = self._desk.settings.limits
+        limits = self.desk.settings.limits
         return (
             *self._octets(),
             *self._live(),
@@ -174,7 +153,7 @@ class ManagementHost:
     def _set(self, event: Limit) -> None:
         key, done = _LIMITS[event.name]
         by = f"{self.client.service} {self.client.peer}"
-        self._desk.set_live(
+        self.desk.set_live(
             key,
             event.number,
             by,
@@ -186,7 +165,7 @@ class ManagementHost:
     def _pause(self, event: Pause) -> None:
         assert isinstance(self.connection, Connection)
         done = partial(self._answer, Answer(True, "TIMEOUT COMPLETED"))
-        if self._desk.intermission.begin(event.seconds, self.connection, done):
+        if self.desk.intermission.begin(event.seconds, self.connection, done):
             self._tell(f"TIMEOUT {event.seconds}")
         else:
             self.session.decline("TRY AGAIN LATER")
@@ -221,13 +200,13 @@ class ManagementHost:
 
     def _work(self, work: Callable[[Clerk], Answer], done: Callable[[Answer], None] | None = None) -> None:
         """Let the clerk do it in a thread, then answer."""
-        clerk = Clerk(self._desk.accounts, self._desk.settings)
+        clerk = Clerk(self.desk.accounts, self.desk.settings)
         told = done or self._answer
 
         def finished(result: Answer | OSError) -> None:
             told(Answer(False, f"TRY AGAIN LATER: {result}") if isinstance(result, OSError) else result)
 
-        self._desk.helpers.run(lambda: clerk.answer(lambda: work(clerk)), finished)
+        self.desk.helpers.run(lambda: clerk.answer(lambda: work(clerk)), finished)
 
     def _answer(self, answer: Answer) -> None:
         if answer.ok:
@@ -235,20 +214,10 @@ class ManagementHost:
         else:
             self._say(lambda: self.session.decline(answer.text))
 
-    def _say(self, say: Callable[[], None]) -> None:
-        assert self.connection is not None
-        if not self.connection.closed:
-            say()
-            self.connection.resume()
-
     def _tell(self, order: str) -> None:
         account = self._login.account
         assert account is not None
-        tell.administered(self._desk.log, self.session_id, self.client.peer, account.address, order)
-
-    def _transcribe(self, direction: str, line: bytes) -> None:
-        told = tell.transcript_sent if direction == "S" else tell.transcript_received
-        told(self._desk.log, self.session_id, line)
+        tell.administered(self.desk.log, self.session_id, self.client.peer, account.address, order)
 
 
 _NUMBERS: Final[Mapping[str, Callable[[ManagementHost], tuple[str, ...]]]] = {

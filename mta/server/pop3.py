@@ -9,7 +9,6 @@ This module must never parse what a client said nor touch a file.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -26,6 +25,7 @@ from mta.protocol.pop3_server import Pop3Server
 from mta.protocol.pop3_terms import Pop3Terms
 from mta.protocol.replies import Reply as SmtpReply
 from mta.protocol.scram import Verifier
+from mta.server.attendance import Attendance
 from mta.server.connection import Transport
 from mta.server.desk import Client, Desk, Rules
 from mta.server.login import Login
@@ -37,49 +37,32 @@ from mta.users.account import Account
 from mta.users.guard import Busy, Down, Granted, Refused, Verdict
 
 
-class Pop3Host:
-    """One session's host; the session and the connection belong to it."""
+class Pop3Host(Attendance):
+    """One session's host."""
 
-    __slots__ = (
-        "_desk", "_drop", "_fetched", "_left", "_login", "_refusal", "_rules", "client",
-        "connection", "session", "session_id", "started",
-    )  # fmt: skip
+    __slots__ = ("_drop", "_login", "_refusal", "_rules", "session")
+
+    session: Pop3Server
 
     def __init__(self, desk: Desk, rules: Rules, client: Client, left: Left) -> None:
         """`left` is called once the connection is closed."""
-        self._desk = desk
+        super().__init__(desk, client, left)
         self._rules = rules
-        self._left = left
-        self.started = desk.loop.clock()
-        self._fetched = 0
         self._drop: OpenDrop | None = None
         self._refusal: SmtpReply | None = None
-        self.client = client
-        self.session_id = desk.identifiers.next()
         self._login = Login(desk, client, self.session_id)
         self.session = Pop3Server(_terms(rules, client), tls=client.service == "pop3s")
         self.session.rejected = self._rejected
-        self.connection: Transport | None = None
 
     def serve(self, connection: Transport, refusal: SmtpReply | None) -> None:
         """Greet the client, or refuse it, and go on until it leaves."""
-        self.connection = connection
-        tell.connected(self._desk.log, self.session_id, self.client.service, self.client.peer)
-        self.transcribe(self._desk.log.transcript)
+        self._arrive(connection)
         self._refusal = refusal
         if self.client.service == "pop3s":
             connection.open(self._rules.context)
         else:
             self._greet()
             connection.open()
-
-    def transcribe(self, on: bool) -> None:
-        """Record every line from now on, or no longer."""
-        if on == (self.session.transcript is not None):
-            return
-        self.session.transcript = self._transcribe if on else None
-        if on:
-            tell.transcript_started(self._desk.log, self.session_id, self.client.service, self.client.peer)
 
     def _greet(self) -> None:
         if self._refusal is None:
@@ -94,22 +77,15 @@ class Pop3Host:
         _ANSWERS[type(event)](self, event)
 
     def tls_established(self, tls: TlsFilter) -> None:
-        tell.tls_started(self._desk.log, self.session_id, tls.version, tls.cipher)
+        tell.tls_started(self.desk.log, self.session_id, tls.version, tls.cipher)
         self._login.forget()
         if self.client.service == "pop3s":
             self._greet()
 
     def disconnected(self, reason: str) -> None:
-        seconds = self._desk.loop.clock() - self.started
-        tell.transcript_completed(self._desk.log, self.session_id, seconds)
-        tell.closed(self._desk.log, self.session_id, reason, seconds, self._fetched)
         if self._drop is not None:
             self._drop.leave()
-        self._left(self)
-
-    def failed(self, defect: Exception) -> None:
-        where = "".join(traceback.format_exception(defect))
-        tell.fault(self._desk.log, f"serving session {self.session_id}", where, repr(defect))
+        super().disconnected(reason)
 
     def _answer_starttls(self, _event: StartTls) -> None:
         assert self.connection is not None
@@ -138,33 +114,30 @@ class Pop3Host:
         self.connection.resume()
 
     def _open(self, account: Account) -> None:
-        job = partial(self._desk.store.open_maildrop, account.folder)
-        self._desk.readers.run(job, partial(self._opened, account))
+        job = partial(self.desk.store.open_maildrop, account.folder)
+        self.desk.readers.run(job, partial(self._opened, account))
 
     def _opened(self, account: Account, result: MailDrop | OSError) -> None:
         assert self.connection is not None
         if isinstance(result, OSError):
             self._refuse_drop(account, result)
             return
-        self._drop = OpenDrop(result, self._desk.readers, self._desk.memory, self._arrived)
+        self._drop = OpenDrop(result, self.desk.readers, self.desk.memory, self._arrived)
         if self.connection.closed:
             self._drop.leave()
             return
         messages = len(result.sizes)
-        tell.drop_opened(self._desk.log, self.session_id, account.address, messages, result.octets)
+        tell.drop_opened(self.desk.log, self.session_id, account.address, messages, result.octets)
         for trouble in result.troubles:
-            tell.fault(self._desk.log, "reading a mailbox", account.folder, trouble)
+            tell.fault(self.desk.log, "reading a mailbox", account.folder, trouble)
         self.session.admit(Listing(result.sizes, result.identities, result.octets))
         self.connection.resume()
 
     def _refuse_drop(self, account: Account, error: OSError) -> None:
-        assert self.connection is not None
         in_use = isinstance(error, InUse)
         if not in_use:
-            tell.fault(self._desk.log, "opening a mailbox", account.folder, error)
-        if not self.connection.closed:
-            self.session.reply(replies.IN_USE if in_use else replies.DROP_FAULT)
-            self.connection.resume()
+            tell.fault(self.desk.log, "opening a mailbox", account.folder, error)
+        self._say(lambda: self.session.reply(replies.IN_USE if in_use else replies.DROP_FAULT))
 
     # messages
 
@@ -191,17 +164,17 @@ class Pop3Host:
             self._tell_unreadable(found)
 
     def _send(self, piece: Piece) -> None:
-        self._desk.row.add(OCTETS_SENT["pop3"], len(piece.octets))
+        self.desk.row.add(OCTETS_SENT["pop3"], len(piece.octets))
         if piece.last:
-            self._fetched += 1
-            self._desk.row.add(MESSAGES_SENT["pop3"])
+            self.messages += 1
+            self.desk.row.add(MESSAGES_SENT["pop3"])
         self.session.text(piece.octets, last=piece.last)
 
     def _tell_unreadable(self, error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
             self.session.reply(replies.VANISHED)
         else:
-            tell.fault(self._desk.log, "reading a message", self.session_id, error)
+            tell.fault(self.desk.log, "reading a message", self.session_id, error)
             self.session.reply(replies.UNREADABLE)
 
     # the end
@@ -210,24 +183,17 @@ class Pop3Host:
         self._open_drop.update(event.positions, partial(self._updated, event))
 
     def _updated(self, event: Update, failed: list[Removal]) -> None:
-        assert self.connection is not None
         for name, error in failed:
-            tell.fault(self._desk.log, "removing a message", name, error)
+            tell.fault(self.desk.log, "removing a message", name, error)
         if event.positions:
             removed = len(event.positions) - len(failed)
-            tell.drop_updated(self._desk.log, self.session_id, removed, len(failed))
-        if not self.connection.closed:
-            self.session.reply(replies.NOT_ALL_REMOVED if failed else replies.BYE)
-            self.connection.resume()
+            tell.drop_updated(self.desk.log, self.session_id, removed, len(failed))
+        self._say(lambda: self.session.reply(replies.NOT_ALL_REMOVED if failed else replies.BYE))
 
     # the log
 
     def _rejected(self, command: bytes, reply: Reply) -> None:
-        tell.rejected(self._desk.log, self.session_id, self.client.peer, command, reply.text)
-
-    def _transcribe(self, direction: str, line: bytes) -> None:
-        told = tell.transcript_sent if direction == "S" else tell.transcript_received
-        told(self._desk.log, self.session_id, line)
+        tell.rejected(self.desk.log, self.session_id, self.client.peer, command, reply.text)
 
 
 def _terms(rules: Rules, client: Client) -> Pop3Terms:

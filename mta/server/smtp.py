@@ -9,7 +9,6 @@ This module must never parse what a client said nor touch a file.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -33,6 +32,7 @@ from mta.protocol.scram import Verifier
 from mta.protocol.smtp_server import SmtpServer
 from mta.server import xstat
 from mta.server.addressing import Addressing
+from mta.server.attendance import Attendance
 from mta.server.connection import Transport
 from mta.server.desk import Client, Desk, Rules
 from mta.server.intake import Intake
@@ -44,38 +44,29 @@ from mta.users.account import Account
 from mta.users.guard import Busy, Down, Granted, Refused, Verdict
 
 
-class SmtpHost:
-    """One session's host; the session and the connection belong to it."""
+class SmtpHost(Attendance):
+    """One session's host."""
 
-    __slots__ = (
-        "_left", "_login", "_refusal", "_tls_first", "accepted", "client", "connection", "desk", "envelope",
-        "intake", "rules", "session", "session_id", "started", "tls",
-    )  # fmt: skip
+    __slots__ = ("_login", "_refusal", "_tls_first", "envelope", "intake", "rules", "session", "tls")
+
+    session: SmtpServer
 
     def __init__(self, desk: Desk, rules: Rules, client: Client, left: Left) -> None:
         """`left` is called once the connection is closed."""
-        self._left = left
-        self.desk = desk
+        super().__init__(desk, client, left)
         self.rules = rules
-        self.client = client
-        self.session_id = desk.identifiers.next()
         self._refusal: Reply | None = None
         self._tls_first = client.service == "submissions" and rules.context is not None
         self.session = SmtpServer(rules.terms(self.session_id, client), tls=self._tls_first)
         self.session.rejected = self._rejected
-        self.connection: Transport | None = None
         self.tls: TlsFilter | None = None
         self._login = Login(desk, client, self.session_id)
-        self.started = desk.loop.clock()
-        self.accepted = 0
         self.envelope = Addressing(self)
         self.intake = Intake(self)
 
     def serve(self, connection: Transport, refusal: Reply | None) -> None:
         """Greet the client, or refuse it, and go on until it leaves."""
-        self.connection = connection
-        tell.connected(self.desk.log, self.session_id, self.client.service, self.client.peer)
-        self.transcribe(self.desk.log.transcript)
+        self._arrive(connection)
         self._refusal = refusal
         if self._tls_first:
             connection.open(self.rules.context)
@@ -94,14 +85,6 @@ class SmtpHost:
         """Who has logged in."""
         return self._login.account if self.session.user else None
 
-    def transcribe(self, on: bool) -> None:
-        """Record every line from now on, or no longer."""
-        if on == (self.session.transcript is not None):
-            return
-        self.session.transcript = self._transcribe if on else None
-        if on:
-            tell.transcript_started(self.desk.log, self.session_id, self.client.service, self.client.peer)
-
     # Host of a Connection
 
     def handle(self, event: Event) -> None:
@@ -116,15 +99,8 @@ class SmtpHost:
             self._greet()
 
     def disconnected(self, reason: str) -> None:
-        seconds = self.desk.loop.clock() - self.started
-        tell.transcript_completed(self.desk.log, self.session_id, seconds)
-        tell.closed(self.desk.log, self.session_id, reason, seconds, self.accepted)
         self.intake.leave()
-        self._left(self)
-
-    def failed(self, defect: Exception) -> None:
-        where = "".join(traceback.format_exception(defect))
-        tell.fault(self.desk.log, f"serving session {self.session_id}", where, repr(defect))
+        super().disconnected(reason)
 
     def _answer_sender(self, event: Sender) -> None:
         self.intake.abandon()
@@ -158,10 +134,6 @@ class SmtpHost:
         else:
             self.session.reply(_VERDICTS[type(answer)])
         self.connection.resume()
-
-    def _transcribe(self, direction: str, line: bytes) -> None:
-        told = tell.transcript_sent if direction == "S" else tell.transcript_received
-        told(self.desk.log, self.session_id, line)
 
 
 _ANSWERS: Final[dict[type, Callable[[SmtpHost, Any], None]]] = {
