@@ -188,7 +188,7 @@ def test_oddities_from_before_the_start_are_left_alone(tmp_path: Path) -> None:
     ward.put_forward(60)
     assert ward.greeted().deliver(TEXT, b"a@example.org").startswith(b"250 ")
     ward.close()
-    ours = (ward.mail / "a", ward.mail / ".OTHER_SERVERS", tmp_path / "mta.conf")
+    ours = (ward.mail / "a", ward.mail / ".OTHER_SERVERS", tmp_path / "mta.conf", tmp_path / "users.db")
     left = {each for each in tree(tmp_path) if not any(map(each[0].is_relative_to, ours))}
     assert left == before
 
