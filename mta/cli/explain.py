@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from mta.cli import tables
 from mta.cli.people import Office, work
-from mta.config import Settings, Snapshot, load
+from mta.config import Settings, Snapshot
+from mta.config.load import load
 from mta.config.snapshot import shown
 from mta.daemon.errors import REFUSED
 from mta.daemon.local import NoServer, ask

@@ -21,8 +21,9 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from mta.config import Change, ConfigError, Settings, Snapshot, changes, listeners, load
+from mta.config import Change, ConfigError, Settings, Snapshot, changes, listeners
 from mta.config.declare import AT_ONCE, RESTART
+from mta.config.load import load
 from mta.config.rules import check
 from mta.daemon import live
 from mta.daemon.certificates import Pair, read_pair

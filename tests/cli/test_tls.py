@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mta.cli.tls import self_signed
-from mta.config import load
+from mta.config.load import load
 from mta.daemon.certificates import Pair, describe
 from mta.server.tls import server_context
 from tests.instance import CONFIGURATION, mta

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mta.config import ConfigError, Problem, Snapshot, load
+from mta.config import ConfigError, Problem, Snapshot
+from mta.config.load import load
 
 LEAST = 'hostname = "mx.example.org"\nlocal: { domains = [ "example.org" ] }\n'
 """The smallest valid file; what a test adds begins in line 3."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mta.config import KEYS, Endpoint, load
-from mta.config.load import MOST_PROBLEMS
+from mta.config import KEYS, Endpoint
+from mta.config.load import MOST_PROBLEMS, load
 from tests.config.helpers import LEAST, loaded, problem, problems, write
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import libconf
 from pyhocon import ConfigFactory
 
-from mta.config import KEYS, load
+from mta.config import KEYS
 from mta.config.dialect import read
+from mta.config.load import load
 from mta.config.sample import manual, sample
 from mta.config.tokens import Plain
 from tests.config.helpers import NOT_ROOT

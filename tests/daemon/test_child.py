@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from mta.channel import Channel
-from mta.config import Snapshot, load
+from mta.config import Snapshot
+from mta.config.load import load
 from mta.daemon import children, spawn
 from mta.daemon.child import Ask, Host, Later, Orders, Reply
 from mta.daemon.children import Child, End, ending

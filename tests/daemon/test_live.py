@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mta.cli.tls import self_signed
-from mta.config import Settings, Snapshot, load
+from mta.config import Settings, Snapshot
+from mta.config.load import load
 from mta.daemon.listeners import Listeners
 from mta.daemon.live import LIVE, NotLive, changed, number
 from mta.daemon.reload import InForce, Source

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mta.config import load
+from mta.config.load import load
 from mta.counters import Counters
 from mta.identifier import derived
 from mta.log.log import Log

@@ -6,7 +6,7 @@ import select
 import socket
 from pathlib import Path
 
-from mta.config import load
+from mta.config.load import load
 from tests.server.receiver import KEY, House
 
 DATAGRAM = ("datagram", "127.0.0.1:0")

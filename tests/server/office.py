@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mta.config import ConfigError, load
+from mta.config import ConfigError
+from mta.config.load import load
 from mta.users.account import Role
 from mta.users.accounts import Accounts
 from mta.users.passwords import Secrets, make_secrets

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mta.config import load
+from mta.config.load import load
 from mta.counters import Counters
 from mta.log.log import Log
 from mta.log.logfmt import Record, parse_record
