@@ -19,7 +19,7 @@ It never knows sockets, time, files or accounts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from mta.protocol import pop3_replies as replies
@@ -29,7 +29,6 @@ from mta.protocol.lines import LINE_BOUND, begins_tls, is_foreign
 from mta.protocol.pop3_events import (
     NEED_DATA,
     PAUSED,
-    Closed,
     Event,
     Listing,
     More,
@@ -40,6 +39,7 @@ from mta.protocol.pop3_events import (
 )
 from mta.protocol.pop3_lines import COMMAND_LIMIT, fault_of, without_secret
 from mta.protocol.pop3_replies import Refusal, Reply, ok
+from mta.protocol.pop3_session import ERROR_WEIGHT, Pop3Session
 from mta.protocol.pop3_states import (
     ANY_TIME,
     AUTHENTICATING,
@@ -54,14 +54,9 @@ from mta.protocol.pop3_states import (
 from mta.protocol.pop3_terms import Pop3Terms
 from mta.protocol.pop3_verbs import AUTH, PASS, USER, VERBS, Lines, Outcome, Verb
 from mta.protocol.scram import Verifier
-from mta.protocol.wire import Wire
-
-__all__ = ["Pop3Server", "Pop3Terms"]
 
 FAILURES: Final = 3
 """Refused logins, the last of which ends the session."""
-ERROR_WEIGHT: Final = 5
-"""A refused command counts as much as so many that get nobody further."""
 OUTPUT_BOUND: Final = 65536
 """Octets that wait to be sent before nothing more is served."""
 
@@ -70,18 +65,15 @@ _EXACT: Final = (USER, PASS)
 """What follows these is taken as it is; other lines may have blanks behind them."""
 
 
-class Pop3Server(Wire):
+class Pop3Server(Pop3Session):
     """One session. Per turn the host calls `receive_data`, then `next_event` until NEED_DATA, PAUSED or
     Closed, answering what it is asked, and sends `data_to_send`."""
 
     __slots__ = (
-        "_asked", "_closed", "_exchange", "_failures", "_farewell", "_in_text", "_line", "_portions",
-        "_stalled", "_strikes", "deleted", "listing", "mechanism", "messages", "octets", "rejected",
-        "state", "terms", "tls", "user", "utf8",
+        "_exchange", "_failures", "_stalled", "deleted", "listing", "mechanism", "messages", "octets", "tls",
+        "user", "utf8",
     )  # fmt: skip
 
-    terms: Pop3Terms
-    state: State
     tls: bool
     user: str
     """Whom USER named, "" before."""
@@ -95,13 +87,10 @@ class Pop3Server(Wire):
     messages: int
     octets: int
     """Of the messages that are not marked."""
-    rejected: Callable[[bytes, Reply], None] | None
-    """Told each command that is answered with -ERR, without its secret, and the reply."""
 
     def __init__(self, terms: Pop3Terms, *, tls: bool = False) -> None:
         """`tls`: TLS comes first, then the greeting (RFC 8314)."""
-        super().__init__()
-        self.terms = terms
+        super().__init__(terms)
         self.state = TLS_STARTING if tls else AUTHORIZATION
         self.tls = False
         self.user = ""
@@ -111,29 +100,12 @@ class Pop3Server(Wire):
         self.deleted = set()
         self.messages = 0
         self.octets = 0
-        self.rejected = None
-        self._line = b""
-        """The command being served, as a log may show it."""
-        self._asked: Question | None = None
-        """What the host has not answered yet."""
         self._exchange: sasl.Exchange | None = None
-        self._portions: Iterator[bytes] | None = None
-        """What is left of a long reply."""
-        self._in_text = False
-        """The text of a message is on its way."""
         self._stalled = False
         """Nothing more is made before what was made has been handed out."""
-        self._strikes = 0
         self._failures = 0
-        self._farewell: tuple[str, Reply | None] | None = None
-        """How the session ends as soon as the host has answered."""
-        self._closed: Closed | None = None
 
     # --- the host's side
-
-    @property
-    def phase(self) -> str:
-        return self.state.value
 
     @property
     def has_more(self) -> bool:
@@ -187,14 +159,14 @@ class Pop3Server(Wire):
             self._answer(reply)
         else:
             self._fail_login(reply)
-        self._part()
+        self._leave_if_told()
 
     def verify_by(self, verifier: Verifier) -> None:
         """Answers NeedVerifier."""
         self._take_question()
         assert self._exchange is not None
         self._asked = self._step(self._exchange.verify_by(verifier))
-        self._part()
+        self._leave_if_told()
 
     def admit(self, listing: Listing) -> None:
         """The user may log in, and this is the mail drop, which is now open for this session alone."""
@@ -206,7 +178,7 @@ class Pop3Server(Wire):
             self._challenge(last_word)
         else:
             self._enter_transaction()
-        self._part()
+        self._leave_if_told()
 
     def text(self, octets: bytes, *, last: bool) -> None:
         """Answers Retrieve and More with the next piece, as it is to be sent; after the last one the session
@@ -218,7 +190,7 @@ class Pop3Server(Wire):
         if self.transcript is not None:
             self.transcript("S", b"[%d octets of text]" % len(octets))
         self._in_text = not last
-        self._part()
+        self._leave_if_told()
 
     def tls_started(self) -> None:
         """The handshake is done: all that the client said before is forgotten (RFC 2595 4)."""
@@ -229,14 +201,6 @@ class Pop3Server(Wire):
         self.utf8 = False
         self.tls = True
         self.state = AUTHORIZATION
-
-    def time_out(self) -> None:
-        """The client was silent too long: Closed without a word and without Update (RFC 1939 3)."""
-        self._end("timeout", None)
-
-    def shut_down(self) -> None:
-        """The server stops: Closed without Update; while paused, the answer of the host goes first."""
-        self._end("shutdown", replies.SHUTTING_DOWN)
 
     # --- commands
 
@@ -407,74 +371,6 @@ class Pop3Server(Wire):
         self.deleted.clear()
         self.messages = len(self.listing.sizes)
         self.octets = self.listing.octets
-
-    # --- what all of them use
-
-    def _say(self, portions: Iterator[bytes]) -> None:
-        """The next portion of a long reply, or its end."""
-        portion = next(portions, None)
-        if portion is None:
-            self._portions = None
-            self._send_octets(b".\r\n")
-        else:
-            self._send_octets(portion)
-
-    def _transcribe_line(self) -> None:
-        if self.transcript is not None:
-            self.transcript("C", self._line)
-
-    def _answer(self, reply: Reply) -> None:
-        """Sends a refusal and counts it. Whatever comes between USER and PASS makes the USER void (RFC 1939
-        7)."""
-        self._strikes += ERROR_WEIGHT
-        if self.state is USER_GIVEN:
-            self.state = AUTHORIZATION
-        if self.rejected is not None:
-            self.rejected(self._line, reply)
-        self._send(reply)
-
-    def _cut_off(self, reply: Reply, reason: str) -> None:
-        """The last refusal: nothing sensible can follow."""
-        self._answer(reply)
-        self._close(None, reason)
-
-    def _send(self, reply: Reply) -> None:
-        self._send_octets(reply.octets)
-
-    def _end(self, reason: str, reply: Reply | None) -> None:
-        """At once, or when the host has answered: a message being sent is then cut short."""
-        if self._asked is not None:
-            self._farewell = reason, reply
-        else:
-            self._close(None if self._is_amid() else reply, reason)
-
-    def _is_amid(self) -> bool:
-        """In the middle of something that a reply of ours would be taken for a part of."""
-        return self._in_text or self._portions is not None or self.state is TLS_STARTING
-
-    def _part(self) -> None:
-        if self._farewell is not None:
-            reason, reply = self._farewell
-            self._close(None if self._is_amid() else reply, reason)
-
-    def _close(self, reply: Reply | None, reason: str) -> None:
-        """The last reply, if any. What is still in the buffer is thrown away."""
-        if self.state is CLOSED:
-            return
-        if reply is not None:
-            self._send(reply)
-        self.state = CLOSED
-        self._closed = Closed(reason)
-        self._asked = self._portions = None
-        self._in_text = False
-        self._go_deaf()
-
-    def _ended(self) -> Event | None:
-        return self._closed
-
-    def _wait(self) -> Event:
-        """The handshake is the host's business; a client that leaves in it is ours."""
-        return NEED_DATA if self._eof else PAUSED
 
 
 _READERS: Final[Mapping[State, Callable[[Pop3Server], Event | None]]] = {
