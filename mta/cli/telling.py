@@ -137,8 +137,6 @@ def _transcript(record: Record) -> str:
         return f"  C: {_text(record, 'received')}"
     if "sent" in record.fields:
         return f"  S: {_text(record, 'sent')}"
-    if "text" in record.fields:
-        return f"  C: [{record.fields['text']} octets of text]"
     return f"  -- transcript {_text(record, 'step')}"
 
 

@@ -270,21 +270,9 @@ def transcript_started(
 
 
 def transcript_received(log: Log, session: str, line: bytes) -> None:
-    """A command line without its line end."""
+    """A line of the client without its line end; of a text only its size, as the session shows it."""
     if log.transcript:
         _transcribe(log, session, received=_concealed(line))
-
-
-def transcript_secret(log: Log, session: str) -> None:
-    """A line that answers a challenge of AUTH, or a password: only that it came."""
-    if log.transcript:
-        _transcribe(log, session, received="***")
-
-
-def transcript_text(log: Log, session: str, octets: int) -> None:
-    """A piece of message text, as its size on the wire."""
-    if log.transcript:
-        _transcribe(log, session, text=octets)
 
 
 def transcript_sent(log: Log, session: str, line: bytes) -> None:

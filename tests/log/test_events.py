@@ -220,8 +220,6 @@ CATALOGUE: list[tuple[Callable[..., None], dict[str, Any], str, str]] = [
         "DEBUG",
         r'transcript session=s1 received="EHLO \xff"',
     ),
-    (events.transcript_secret, {"session": "s1"}, "DEBUG", "transcript session=s1 received=***"),
-    (events.transcript_text, {"session": "s1", "octets": 4096}, "DEBUG", "transcript session=s1 text=4096"),
     (
         events.transcript_sent,
         {"session": "s1", "line": b"250 2.0.0 queued as m1"},
