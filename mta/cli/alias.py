@@ -7,7 +7,8 @@ import json
 from collections.abc import Sequence
 
 from mta.cli import tables
-from mta.cli.people import Act, Office, work
+from mta.cli.actions import Actions
+from mta.cli.people import Office, work
 from mta.cli.words import domain
 from mta.daemon.reload import Source
 from mta.protocol.address import Address, parse_path
@@ -23,25 +24,17 @@ def run(source: Source, words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mta alias", description=__doc__, allow_abbrev=False)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def action(name: str, what: str, act: Act) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
-        made.add_argument("--json", action="store_true", help="as JSON")
-        made.set_defaults(act=act)
-        return made
-
+    actions = Actions("alias", __doc__)
     what = "name@domain, or name at our first domain; *@domain takes what nobody else does"
-    add = action("add", "lead an address to others", _add)
+    add = actions.add("add", "lead an address to others", _add)
     add.add_argument("address", metavar="ADDRESS", help=what)
     add.add_argument("targets", metavar="TARGET", nargs="+", help="an address, here or elsewhere")
-    listing = action("list", "show all aliases", _list)
+    listing = actions.add("list", "show all aliases", _list)
     listing.add_argument("--domain", metavar="DOMAIN", type=domain, help="those of this domain")
-    delete = action("delete", "remove an alias, or some of its targets", _delete)
+    delete = actions.add("delete", "remove an alias, or some of its targets", _delete)
     delete.add_argument("address", metavar="ADDRESS", help=what)
     delete.add_argument("targets", metavar="TARGET", nargs="*", help="all of them when none is said")
-    return parser
+    return actions.parser
 
 
 def _add(office: Office, arguments: argparse.Namespace) -> int:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from mta.cli import tables
-from mta.cli.people import Act, Office, work
+from mta.cli.actions import Actions
+from mta.cli.people import Office, work
 from mta.cli.words import duration
 from mta.daemon.reload import Source
 from mta.users.account import Ban
@@ -26,24 +27,16 @@ def run(source: Source, words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mta ban", description=__doc__, allow_abbrev=False)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def action(name: str, what: str, act: Act) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
-        made.add_argument("--json", action="store_true", help="as JSON")
-        made.set_defaults(act=act)
-        return made
-
+    actions = Actions("ban", __doc__)
     what = "192.0.2.1, 192.0.2.0/24, 2001:db8::/32, or a user"
-    add = action("add", "serve somebody no longer", _add)
+    add = actions.add("add", "serve somebody no longer", _add)
     add.add_argument("subject", metavar="ADDRESS|NETWORK|USER", help=what)
     add.add_argument("--for", dest="seconds", metavar="TIME", type=duration, help="1h, 7d; else for ever")
-    action("list", "show the bans in force", _list)
-    action("delete", "serve somebody again", _delete).add_argument(
+    actions.add("list", "show the bans in force", _list)
+    actions.add("delete", "serve somebody again", _delete).add_argument(
         "subject", metavar="ADDRESS|NETWORK|USER", help=what
     )
-    return parser
+    return actions.parser
 
 
 def _add(office: Office, arguments: argparse.Namespace) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 
 from mta import identifier
 from mta.cli import tables
+from mta.cli.actions import Actions
 from mta.cli.reach import Asker, reach
-from mta.config.units import Unfit, parse_domain, parse_duration
+from mta.cli.words import domain, duration
 from mta.daemon.errors import CannotStart
 from mta.daemon.reload import Source
 
@@ -32,40 +33,32 @@ def run(source: Source, words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mta queue", description=__doc__, allow_abbrev=False)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def action(name: str, what: str, act: Act) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
-        made.add_argument("--json", action="store_true", help="as JSON")
-        made.set_defaults(act=act)
-        return made
-
-    _add_filters(action("list", "show the letters that wait", _list))
-    show = action("show", "show all that is known of a letter", _show)
+    actions = Actions("queue", __doc__)
+    _add_filters(actions.add("list", "show the letters that wait", _list))
+    show = actions.add("show", "show all that is known of a letter", _show)
     show.add_argument("id", metavar="ID", type=_letter, help="ID or DOMAIN/ID")
     show.add_argument("--message", action="store_true", help="its message instead, as it came in")
-    action("why", "show why letters wait, by domain and reason, and what to do about it", _why)
-    action("stats", "show each domain: letters, the oldest, the pace, the last error", _stats)
-    retry = action("retry", "try letters now", _act("retry", "due now"))
+    actions.add("why", "show why letters wait, by domain and reason, and what to do about it", _why)
+    actions.add("stats", "show each domain: letters, the oldest, the pace, the last error", _stats)
+    retry = actions.add("retry", "try letters now", _act("retry", "due now"))
     _add_which(retry, needed=False)
     retry.add_argument("--all", action="store_true", help="all that wait")
     retry.add_argument("--reason", metavar="REASON", default="", help="those that wait for this; see why")
     _add_errors(retry, "move letters back from error/")
-    _add_which(action("hold", "try letters no more until they are released", _act("hold", "held")))
-    _add_which(action("release", "let held letters go", _act("release", "released")))
-    delete = action("delete", "remove letters; nobody is told", _act("delete", "deleted"))
+    _add_which(actions.add("hold", "try letters no more until they are released", _act("hold", "held")))
+    _add_which(actions.add("release", "let held letters go", _act("release", "released")))
+    delete = actions.add("delete", "remove letters; nobody is told", _act("delete", "deleted"))
     _add_which(delete)
     _add_errors(delete, "those in error/")
-    _add_which(action("bounce", "give letters up and tell their senders", _act("bounce", "given up")))
-    reroute = action("reroute", "send the letters that wait for a domain to another host", _reroute)
-    reroute.add_argument("domain", metavar="DOMAIN", type=_domain)
+    _add_which(actions.add("bounce", "give letters up and tell their senders", _act("bounce", "given up")))
+    reroute = actions.add("reroute", "send the letters that wait for a domain to another host", _reroute)
+    reroute.add_argument("domain", metavar="DOMAIN", type=domain)
     reroute.add_argument(
         "host", metavar="HOST", nargs="?", default="", help="smtp://host:25, host:25 or host"
     )
     reroute.add_argument("--undo", action="store_true", help="send them where others go")
-    action("scan", "look now for letters that were put there or taken away by hand", _scan)
-    return parser
+    actions.add("scan", "look now for letters that were put there or taken away by hand", _scan)
+    return actions.parser
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -88,12 +81,10 @@ def _add_errors(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--domain", type=_domain, help="those for this domain")
+    add("--domain", type=domain, help="those for this domain")
     add("--sender", metavar="ADDRESS", default="", help="those from this address, @domain, or <>")
     add("--recipient", metavar="ADDRESS", default="", help="those to this address, or @domain")
-    add(
-        "--older", metavar="TIME", type=_duration, default=0.0, help="those that came longer ago: 30m, 2h, 5d"
-    )
+    add("--older", metavar="TIME", type=duration, default=0.0, help="those that came longer ago: 30m, 2h, 5d")
     add("--reason", default="", help="those that wait for this; see why")
     _add_errors(parser, "those that were given up and lie in error/")
 
@@ -101,25 +92,11 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 # words
 
 
-def _domain(text: str) -> str:
-    try:
-        return parse_domain(text)
-    except Unfit as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _duration(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except Unfit as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def _which(text: str) -> str:
-    domain, slash, letter = text.rpartition("/")
+    place, slash, letter = text.rpartition("/")
     if slash:
-        return f"{_domain(domain)}/{letter}"
-    return text if identifier.PATTERN.fullmatch(text) else _domain(text)
+        return f"{domain(place)}/{letter}"
+    return text if identifier.PATTERN.fullmatch(text) else domain(text)
 
 
 def _letter(text: str) -> str:

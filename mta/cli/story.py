@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -70,10 +71,8 @@ def _subject(text: str) -> str:
 
 
 def _since(text: str) -> float:
-    try:
+    with suppress(Unfit):
         return time.time() - parse_duration(text)
-    except Unfit:
-        pass
     try:
         return datetime.fromisoformat(text).astimezone().timestamp()
     except ValueError:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mta.config.units import Unfit, parse_domain
+from mta.cli.words import domain
 from mta.daemon.errors import NOT_PERMITTED, REFUSED, CannotStart
 from mta.daemon.reload import Source
 
@@ -31,7 +31,7 @@ def run(source: Source, words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="mta tls", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     making = actions.add_parser("self-signed", help="write a certificate and its key", description=__doc__)
-    making.add_argument("--hostname", type=_domain, help="the name it is for (default: the configuration's)")
+    making.add_argument("--hostname", type=domain, help="the name it is for (default: the configuration's)")
     making.add_argument("--days", type=int, default=90, help="days it is good for (default: 90)")
     making.add_argument("--out", type=Path, metavar="FOLDER", help="default: beside the configuration")
     arguments = parser.parse_args(words)
@@ -41,13 +41,6 @@ def run(source: Source, words: Sequence[str]) -> int:
     folder = arguments.out or source.file.absolute().parent
     write_pair(folder, *self_signed(hostname, arguments.days))
     return 0
-
-
-def _domain(text: str) -> str:
-    try:
-        return parse_domain(text)
-    except Unfit as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def write_pair(folder: Path, certificate: bytes, key: bytes) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mta.cli import mailbox, passwords, tables, transfer
+from mta.cli.actions import Actions
 from mta.cli.people import Act, Office, work
 from mta.cli.words import count, domain, size
 from mta.daemon.errors import TEMPORARY, CannotStart
@@ -24,27 +25,19 @@ def run(source: Source, words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mta user", description=__doc__, allow_abbrev=False)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def action(name: str, what: str, act: Act) -> argparse.ArgumentParser:
-        made = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
-        made.set_defaults(act=act)
-        return made
+    actions = Actions("user", __doc__)
 
     def of_one(name: str, what: str, act: Act) -> argparse.ArgumentParser:
-        made = action(name, what, act)
+        made = actions.add(name, what, act)
         made.add_argument("address", metavar="ADDRESS", help="name@domain, or name at our first domain")
-        made.add_argument("--json", action="store_true", help="as JSON")
         return made
 
     roles = [role.value for role in Role]
     add = of_one("add", "make an account", _add)
     add.add_argument("--role", choices=roles, default=Role.USER.value)
     passwords.add_arguments(add)
-    listing = action("list", "show all accounts", _list)
+    listing = actions.add("list", "show all accounts", _list)
     listing.add_argument("--domain", metavar="DOMAIN", type=domain, help="those of this domain")
-    listing.add_argument("--json", action="store_true", help="as JSON")
     of_one("show", "show an account, and how full its mailbox is", _show)
     passwords.add_arguments(of_one("passwd", "give an account a new password", _passwd))
     of_one("disable", "let nobody log in to an account, and take no mail for it", _disable)
@@ -55,9 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     quota = of_one("quota", "bound what a mailbox may hold", _quota)
     quota.add_argument("octets", metavar="SIZE", type=size, help='such as 1GB, or "none"')
     quota.add_argument("messages", metavar="MESSAGES", type=count, nargs="?", default=0)
-    transfer.add_import(action("import", "make accounts from a file", transfer.import_))
-    transfer.add_export(action("export", "write accounts and their hashes, for import", transfer.export))
-    return parser
+    transfer.add_import(actions.add("import", "make accounts from a file", transfer.import_, json=False))
+    what = "write accounts and their hashes, for import"
+    transfer.add_export(actions.add("export", what, transfer.export, json=False))
+    return actions.parser
 
 
 # one account

@@ -18,7 +18,7 @@ from mta.cli.top.drawing import draw
 from mta.cli.top.figures import History, Sample
 from mta.cli.top.state import QUEUE, SESSIONS, Screen
 from mta.cli.top.terminal import keys, quiet
-from mta.config.units import Unfit, parse_duration
+from mta.cli.words import duration
 from mta.daemon.errors import USAGE, CannotStart
 from mta.daemon.local import ask
 from mta.daemon.reload import Source
@@ -48,10 +48,7 @@ def run(source: Source, words: Sequence[str]) -> int:
 
 
 def _pause(text: str) -> float:
-    try:
-        return max(0.1, parse_duration(text))
-    except Unfit as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return max(0.1, duration(text))
 
 
 class Watcher:

@@ -61,8 +61,8 @@ LINES: Final = (
 
 def draw(screen: Screen, history: History, server: Row, width: int, height: int) -> Text:
     """The whole screen; `server` is the last answer to the question for counters."""
-    lines = [*_head(screen, history, server, width), *_figures(history, width), Text()]
-    lines += _help() if screen.helping else _table(screen, width, height - len(lines) - 1)
+    lines = [*_head(screen, history, server), *_figures(history, width), Text()]
+    lines += _help() if screen.helping else _table(screen, height - len(lines) - 1)
     lines += [Text()] * (height - len(lines) - 1)
     lines.append(_foot(screen))
     for line in lines:
@@ -70,7 +70,7 @@ def draw(screen: Screen, history: History, server: Row, width: int, height: int)
     return Text("\n").join(lines[:height])
 
 
-def _head(screen: Screen, history: History, server: Row, width: int) -> Iterator[Text]:
+def _head(screen: Screen, history: History, server: Row) -> Iterator[Text]:
     name = f"mta {printable(str(server.get('hostname', '')))}"
     up = f"up {duration(server['uptime'])}" if "uptime" in server else ""
     waiting = f"{history.now('queue_letters'):,} letters wait"
@@ -90,7 +90,7 @@ def _figures(history: History, width: int) -> Iterator[Text]:
         yield text
 
 
-def _table(screen: Screen, width: int, height: int) -> list[Text]:
+def _table(screen: Screen, height: int) -> list[Text]:
     view = screen.view
     chosen = screen.chosen()
     rows = screen.shown()
