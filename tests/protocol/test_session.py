@@ -62,7 +62,8 @@ def test_memory_of_an_idle_session() -> None:
     session.data_to_send()
     own = [session, session.terms, session.helo, session.terms.session_id]
     assert sum(map(sys.getsizeof, own)) + 32 < 700
-    slots = {name: getattr(session, name) for kind in SmtpServer.__mro__[:-1] for name in kind.__slots__}
+    names = [name for kind in SmtpServer.__mro__[:-1] for name in vars(kind)["__slots__"]]
+    slots = {name: getattr(session, name) for name in names}
     assert [name for name, value in slots.items() if isinstance(value, bytes) and len(value) > 32] == []
     assert slots["_text"] is None
 
