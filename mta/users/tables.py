@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Boolean,
     Column,
+    Connection,
     ForeignKey,
     Integer,
     LargeBinary,
@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    text,
 )
 
 METADATA: Final = MetaData()
@@ -103,6 +104,11 @@ ADDRESS: Final = "address"
 EVERYTHING: Final = "everything"
 BANS: Final = "bans"
 
-# Administrators are looked for at every change of one, among many who are none. In SQL, which both databases
-# read alike: an Index with such a condition would load what SQLAlchemy has for either, 5 MB.
-event.listen(users, "after_create", DDL("CREATE INDEX users_role ON users (role) WHERE role <> 'user'"))
+
+@event.listens_for(users, "after_create")
+def _index_roles(_users: Table, connection: Connection, **_: object) -> None:
+    """Administrators are looked for at every change of one, among many who are none.
+
+    In SQL, which both databases read alike: an Index with such a condition would load all that SQLAlchemy has
+    for either, 5 MB."""
+    connection.execute(text("CREATE INDEX users_role ON users (role) WHERE role <> 'user'"))
