@@ -36,6 +36,7 @@ from mta.relay.letters import Letter
 from mta.relay.outcome import Reason, TryLater
 from mta.relay.pace import later
 from mta.relay.parcels import Loaded, Parcel
+from mta.relay.reporting.books import LateBooks
 from mta.relay.reporting.reports import Reports
 from mta.relay.requests.desk import Message, QueueDesk
 from mta.relay.requests.errand import run_beside
@@ -46,10 +47,6 @@ from mta.relay.schedule import Attempt, Found, Overdue, Rules, Schedule
 from mta.relay.trip import NOWHERE
 from mta.store import CONFIRMATIONS, Entry, Helpers, Store
 from mta.store.system import System
-from mta.users.accounts import Accounts
-from mta.users.books import Books
-from mta.users.database import Database
-from mta.users.directory import Directory
 
 _HELPERS: Final = 3
 _CLOCK: Final = 1.0
@@ -155,10 +152,8 @@ class Relay:
         self._queue = store.queue
         self.schedule = Schedule(Rules.of(settings), self._random)
         self.router = Router(routing, loop.post, loop.clock, self._random)
-        accounts = Accounts(Database(settings.users.database))
-        self._directory = Directory(loop, accounts, self._no_database)
-        books = Books(self._directory, accounts)
-        self.reports = Reports(loop, log, clock, store, self._helpers, books, self._arrive)
+        self._books = LateBooks(loop, self._helpers, settings.users.database, self._no_database)
+        self.reports = Reports(loop, log, clock, store, self._helpers, self._books, self._arrive)
         self.ledger = Ledger(
             loop, log, self._row, clock, self.schedule, self._queue, self._helpers, self.reports
         )
@@ -380,7 +375,7 @@ class Relay:
         if self._store is not None:
             self.router.close()
             self.ledger.close()
-            self._directory.close()
+            self._books.close()
             self.reports.close()
             self._helpers.close()
             self._store.close()

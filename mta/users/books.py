@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from mta.users.account import ADMINISTRATOR, Account, Entry, Key
-from mta.users.accounts import Accounts
 from mta.users.directory import Directory, NotCached
 from mta.users.errors import DatabaseDown
 from mta.users.srs import Srs
+
+if TYPE_CHECKING:
+    from mta.users.accounts import Accounts
 
 Fetched: TypeAlias = Callable[[DatabaseDown | None], None]
 

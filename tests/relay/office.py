@@ -313,7 +313,7 @@ class Office:
         self.relay._helpers.close()
         if self.relay._store is not None:
             self.relay.router.close()
-            self.relay._directory.close()
+            self.relay._books.close()
         self._let_go()
 
     def close(self) -> None:

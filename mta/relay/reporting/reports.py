@@ -19,6 +19,7 @@ from mta.protocol.address import Address, parse_path
 from mta.protocol.replies import Reply
 from mta.relay.clock import SteadyClock
 from mta.relay.lanes import Lane
+from mta.relay.reporting.books import LateBooks
 from mta.relay.reporting.limiter import Digest, Limiter
 from mta.relay.reporting.original import MESSAGE_LIMIT, Original
 from mta.relay.reporting.report import Notice, Reporter, Untold, make_digest, make_report
@@ -38,7 +39,6 @@ from mta.store import (
     Store,
     Way,
 )
-from mta.users.books import Books
 from mta.users.directory import NotCached
 from mta.users.errors import DatabaseDown
 
@@ -73,7 +73,7 @@ class Reports:
         clock: SteadyClock,
         store: Store,
         helpers: Helpers,
-        books: Books,
+        books: LateBooks,
         made: Callable[[str, str], None],
     ) -> None:
         """`made(domain, id)` is called for a report that waits for another server now."""
