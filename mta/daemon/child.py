@@ -15,7 +15,6 @@ import ctypes
 import os
 import signal
 import socket
-import ssl
 import sys
 import threading
 import traceback
@@ -25,16 +24,19 @@ from functools import partial
 from importlib import import_module
 from itertools import count
 from types import TracebackType
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from mta.channel import Channel, ChannelError
 from mta.config.snapshot import Snapshot
 from mta.counters import Counters
-from mta.daemon import heartbeat
+from mta.daemon import heap, heartbeat
 from mta.daemon.errors import NOT_PERMITTED, SOFTWARE
 from mta.log import events
 from mta.log.log import Log
 from mta.loop import Loop
+
+if TYPE_CHECKING:  # only a child that speaks TLS needs it
+    import ssl
 
 ListenerKey = tuple[str, str]
 """(service, address) as the configuration writes them: ("smtp", "127.0.0.1:2525")."""
@@ -257,6 +259,7 @@ def run(orders: Orders) -> None:
 def main(words: Sequence[str]) -> int:
     """Be the child, from its command line to its exit status."""
     _ignore_signals()
+    heap.give_back_large_blocks()
     orders = Orders.parse(words)
     try:
         _give_up_rights(orders.user)
