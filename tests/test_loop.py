@@ -157,7 +157,7 @@ def test_who_is_forgotten_during_the_turn_is_not_called(
 def test_a_new_owner_of_a_number_does_not_hear_the_old_ones_events(
     loop: Loop, ends: Ends, enter: str, leave: str
 ) -> None:
-    """SPEED.md, trap 1: the number is closed and in use again before its event is served."""
+    """The number is closed and in use again before its event is served."""
     both = [ends.ready(), ends.ready()]
 
     def replace_the_other(fd: int) -> None:

@@ -69,7 +69,7 @@ def parse_path(octets: bytes, start: int = 0, *, loose: bool = False) -> tuple[A
     """The path at `start`, and the parameters behind it; None when it is none.
 
     The domain is empty for `<>` (NULL_PATH) and for a local part alone (`<postmaster>`). `loose`: blanks
-    before the path and a path without brackets are taken (WIRE 1)."""
+    before the path and a path without brackets are taken."""
     found = _ordinary(octets, start)
     if found is not None:
         local, domain, rest = found.groups()

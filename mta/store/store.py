@@ -1,7 +1,7 @@
 """The store: the only place where mail becomes durable, and the only one that knows the tree.
 
 It takes deliveries and answers whether they are safe. It must never know of sockets, sessions or replies.
-Which folder holds what stands in DESIGN section 6 and mta-spool(5); how a batch is committed in `commit`,
+Which folder holds what stands in mta-spool(5); how a batch is committed in `commit`,
 how a message for several places is finished in `records`.
 
 Everything here may block and belongs into a thread of `threads`, except where a docstring says otherwise.

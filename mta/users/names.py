@@ -1,4 +1,4 @@
-"""What an account or an alias may be called (DESIGN 6).
+"""What an account or an alias may be called.
 
 Two questions, kept apart. `fold` brings what a client wrote into the one form that names are compared in;
 it judges nothing, since what is not a name of ours is simply not found. `fit` judges what somebody wants to

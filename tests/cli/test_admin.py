@@ -1,4 +1,4 @@
-"""`mta admin` against the real server: what WIRE shows for each command, and what goes wrong."""
+"""`mta admin` against the real server: what each command prints, and what goes wrong."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ RELAY_FORMS = [
     b"<v@#2130706433>", b"<v@127.0.0.1>", b"<v@localhost>", b"<u@local.example>,<v@foreign.example>",
     "<v@\uff4cocal.example>".encode(), "<v@local\u3002example>".encode(), b"<v@loca\xccl.example>",
 ]  # fmt: skip
-"""Forms whose last domain is not ours (ATTACKS 2.5)."""
+"""Forms whose last domain is not ours."""
 
 
 @pytest.mark.parametrize("path", RELAY_FORMS)
@@ -107,7 +107,7 @@ HOSTILE_NAMES = [
     "\uff3c", "\u202e", "\u200b", "\u00ad", "\ufeff", "é", "e\u0301", "\u212a", "\u017f", "\u0130", "ß",
     "\u2163", "\udcff", "+tag",
 ]  # fmt: skip
-"""Local parts of ATTACKS 2.6."""
+"""Local parts that want to be a path, another name, or a word of some program."""
 
 
 @pytest.mark.parametrize("local", HOSTILE_NAMES, ids=ascii)

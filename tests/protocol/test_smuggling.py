@@ -1,4 +1,4 @@
-"""ATTACKS 2.1: only CRLF.CRLF ends a message, and no octet of a message is ever a command.
+"""Only CRLF.CRLF ends a message, and no octet of a message is ever a command.
 
 Each vector stands between an honest beginning and a smuggled transaction. Whatever the session makes of
 it, the smuggled sender must not appear, the text must end where CRLF.CRLF stands, and the session must go

@@ -1,4 +1,4 @@
-"""A name server of our own, with zones as data and every bad habit of ATTACKS 2.9.
+"""A name server of our own, with zones as data and every bad habit that one can have.
 
 It serves real UDP and TCP on one port of 127.0.0.1, in two threads, and answers as a resolver does: an alias
 comes with what it leads to, as far as the zone knows. Names not in the zone do not exist.

@@ -1,4 +1,4 @@
-"""Every row of ATTACKS 2.9, asked over real UDP and TCP of a name server with bad habits."""
+"""What the DNS may answer, asked over real UDP and TCP of a name server with bad habits."""
 
 from __future__ import annotations
 

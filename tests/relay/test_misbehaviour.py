@@ -1,4 +1,4 @@
-"""Exchangers that misbehave at each stage, and what becomes of the letter (ATTACKS 5.5, client side).
+"""Exchangers that misbehave at each stage, and what becomes of the letter.
 
 One table: what is said instead of the usual, at which stage, and where the letter is afterwards. One that is
 delivered was delivered once, one that waits says for which reason, one that is given up lies in error/.

@@ -1,4 +1,4 @@
-"""The decision, from what the DNS says to where mail goes, in plain values (ATTACKS 2.9)."""
+"""The decision, from what the DNS says to where mail goes, in plain values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is smuggled out (ATTACKS 2.1, outbound half): every body of the table goes through the queue, and
+"""Nothing is smuggled out: every body of the table goes through the queue, and
 each octet that leaves is looked at. The exchanger's notion of a text's end is CRLF.CRLF and nothing else.
 """
 

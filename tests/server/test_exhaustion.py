@@ -1,4 +1,4 @@
-"""Peers that want all there is: time, descriptors, memory, folders, recipients (ATTACKS 2.11)."""
+"""Peers that want all there is: time, descriptors, memory, folders, recipients."""
 
 from __future__ import annotations
 

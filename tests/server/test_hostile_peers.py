@@ -1,4 +1,4 @@
-"""Peers that break off, stall, pour or talk nonsense, at every stage of a session (ATTACKS 5.5).
+"""Peers that break off, stall, pour or talk nonsense, at every stage of a session.
 
 One receiver meets them all, one after another. After each it is as it was before: no descriptor, no share of
 the memory, no place and no file is left of the peer; a message is stored if and only if its end had been

@@ -1,4 +1,4 @@
-"""Odd things in the tree, as far as reception meets them (ATTACKS 2.7), for small and for large messages.
+"""Odd things in the tree, as far as reception meets them, for small and for large messages.
 
 The owner of a mailbox may be hostile, or only somebody who moves folders about. Mail that cannot be put where
 it belongs is refused for the moment (451); nothing is touched outside the tree; and the others get theirs.

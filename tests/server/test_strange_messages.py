@@ -1,4 +1,4 @@
-"""Text and names that want to be read as something else: header, envelope, log record (ATTACKS 2.3).
+"""Text and names that want to be read as something else: header, envelope, log record.
 
 A message is stored as it came or not at all; what a client says of itself can add no header line, no record
 and no line to a log.

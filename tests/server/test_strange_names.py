@@ -1,4 +1,4 @@
-"""Recipients of open-relay scanners and of people who want to leave the tree, on the wire (ATTACKS 2.5, 2.6).
+"""Recipients of open-relay scanners and of people who want to leave the tree, on the wire.
 
 What decides is what exists afterwards: nothing outside the tree of the mail, and inside it only mailboxes
 that may exist and domains that may be sent to.
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.ward import TEXT, Peer, Ward
 from tests.policy.test_policy import HOSTILE_NAMES, LITERAL_FORMS, RELAY_FORMS
+from tests.server.ward import TEXT, Peer, Ward
 
 SENDERS = [
     b"<>", b"<x@foreign.example>", b"<x@local.example>", b"<x@mx.example.org>", b"<x@[127.0.0.1]>",

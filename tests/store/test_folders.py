@@ -1,4 +1,4 @@
-"""Odd things in the tree, and folders that come and go by hand (ATTACKS 2.7)."""
+"""Odd things in the tree, and folders that come and go by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names may become folders: the rules of ATTACKS 2.6, at the last gate before the disk."""
+"""Which names may become folders: the rules at the last gate before the disk."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from mta.users.names import fit, fold
 PLAIN = ["alice", "a", "0", "a.b-c_d=e", "a..b", "x" * 64, "alice.", "con", "aux.txt"]
 OTHERS = ["müller", "straße", "田中", "a+b", "é" * 32]
 
-# ATTACKS 2.6, and a few of their kind.
+# Names that want to be a path, another name, or a word of some program.
 ATTACKS = [
     *(
         "",
