@@ -7,7 +7,6 @@ nothing is changed.
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from mta.cli.people import Office, work
 from mta.config import Settings, Snapshot
 from mta.config.load import load
 from mta.config.snapshot import shown
+from mta.config.units import IPAddress
 from mta.daemon.errors import REFUSED
 from mta.daemon.local import NoServer, ask
 from mta.daemon.reload import Source
@@ -92,7 +92,7 @@ def _line(text: str) -> str:
     return text
 
 
-def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _ip(text: str) -> IPAddress:
     try:
         return client_address(text)
     except ValueError as error:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mta.config import Snapshot
+from mta.config.units import IPAddress
 from mta.counters import Row
 from mta.log import events as tell
 from mta.log.log import Log
@@ -19,7 +20,7 @@ from mta.loop import Loop
 from mta.metrics.exposition import Exposition
 from mta.metrics.health import Health
 from mta.metrics.http import Answer, HttpSession, Request
-from mta.policy import IPAddress, client_address
+from mta.policy import client_address
 from mta.server.connection import Connection
 from mta.server.listener import Admission, Listener
 from mta.server.tls import TlsFilter

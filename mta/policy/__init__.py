@@ -17,7 +17,7 @@ This package must never know sessions, sockets, folders or time. What it asks th
 the cache; then `NotCached` goes through, and whoever asked fetches it and asks again.
 """
 
-from mta.policy.clients import IPAddress, Network, client_address  # isort: skip
+from mta.policy.clients import client_address  # isort: skip
 from mta.policy.bounds import Counts, Tree, lack_of_quota, lack_of_room
 from mta.policy.decisions import (
     BAD_DOMAIN,
@@ -43,8 +43,6 @@ __all__ = [
     "Book",
     "Counts",
     "Goal",
-    "IPAddress",
-    "Network",
     "Policy",
     "Step",
     "Trace",

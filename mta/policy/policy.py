@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mta.config import Settings
-from mta.policy.clients import IPAddress, Network, in_any
+from mta.config.units import IPAddress, Network
+from mta.policy.clients import in_any
 from mta.policy.decisions import (
     BAD_DOMAIN,
     LOCKED_OUT,

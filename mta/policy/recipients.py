@@ -37,7 +37,7 @@ from mta.policy.decisions import (
 from mta.protocol.address import NULL_PATH, Address, parse_path
 from mta.protocol.replies import NO_SUCH_USER, Reply
 from mta.store import CONFIRMATIONS, Domain, Mailbox
-from mta.users.account import CATCH_ALL, Account, Entry, Key
+from mta.users.account import CATCH_ALL, MOST_STEPS, Account, Entry, Key
 from mta.users.directory import NotCached
 from mta.users.names import fold
 from mta.users.srs import Srs, is_return_address
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from mta.policy.policy import Policy
 
 POSTMASTER: Final = "postmaster"
-MOST_DEPTH: Final = 10
-"""Aliases in one chain."""
 MOST_GOALS: Final = 1000
 """Places that one recipient may lead to."""
 
@@ -151,9 +149,9 @@ class Resolution:
         self._visited.add(key)
         if self._trace is not None:
             self._say(f"it is an alias of {', '.join(targets)}", row=_alias(key))
-        if len(chain) == MOST_DEPTH:
+        if len(chain) == MOST_STEPS:
             self._circle = True
-            self._say(f"more than {MOST_DEPTH} aliases in a chain are not followed", row=_alias(key))
+            self._say(f"more than {MOST_STEPS} aliases in a chain are not followed", row=_alias(key))
             return
         self._need(targets)
         for target in targets:

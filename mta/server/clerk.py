@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from mta.config import Settings
-from mta.protocol.address import normal_domain
 from mta.protocol.management_verbs import AddUser, DeleteUser, ResetPassword
 from mta.users import passwords
 from mta.users.account import Account, Key
@@ -25,7 +24,7 @@ from mta.users.errors import (
     TooManyUsers,
     UnfitName,
 )
-from mta.users.names import fold
+from mta.users.names import key_of_user
 
 UserOrder = AddUser | DeleteUser | ResetPassword
 
@@ -126,8 +125,7 @@ class Clerk:
         return account
 
     def _key(self, user: str) -> Key:
-        local, at, domain = user.rpartition("@")
-        return (fold(local), normal_domain(domain) or domain) if at else (fold(user), self._home)
+        return key_of_user(user, self._home)
 
     def _called(self, account: Account) -> str:
         return account.name if account.domain == self._home else account.address

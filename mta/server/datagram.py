@@ -27,8 +27,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from mta.config.units import IPAddress
 from mta.loop import Loop
-from mta.policy import IPAddress, client_address
+from mta.policy import client_address
 from mta.protocol.datagram import Again, Cookies, Numbers, challenge, cookie_in, is_opening
 from mta.protocol.replies import Reply
 from mta.protocol.smtp_server import SmtpServer

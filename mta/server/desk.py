@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mta.config import Settings
+from mta.config.units import IPAddress
 from mta.counters import Row
 from mta.hints import HintSender
 from mta.identifier import Identifiers
 from mta.log.log import Log
 from mta.loop import Loop
-from mta.policy import IPAddress, Policy
+from mta.policy import Policy
 from mta.protocol.terms import LoginTerms, Terms
 from mta.server.hourly import Hourly
 from mta.server.intermission import Intermission

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+from mta.config.units import IPAddress
 from mta.loop import Loop
-from mta.policy import IPAddress
 from mta.protocol.replies import TOO_MANY_CONNECTIONS, Reply
 
 _ONE_TURN: Final = 64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -13,11 +12,11 @@ Key = tuple[str, str]
 CATCH_ALL: Final = "*"
 """The local part of the alias that takes what nobody else does."""
 
+MOST_STEPS: Final = 10
+"""Aliases in one chain; nobody follows more."""
+
 ADMINISTRATOR: Final[Key] = ("", "")
 """The first administrator, looked up as if it were an address."""
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Role(StrEnum):

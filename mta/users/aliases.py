@@ -6,13 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
 
-from mta.users.account import Alias, Key
+from mta.users.account import MOST_STEPS, Alias, Key
 from mta.users.errors import AlreadyExists, NotFound
 from mta.users.tables import aliases, targets
 
 _Targets = Mapping[Key, tuple[str, ...]]
-_MOST_STEPS = 10
-"""Aliases in a chain; the policy follows no more either."""
 
 
 def targets_of(connection: Connection, keys: Sequence[Key]) -> _Targets:
@@ -62,7 +60,7 @@ def leading_to(connection: Connection, address: str) -> list[str]:
     """The aliases whose mail all ends at `address`, by one step or several."""
     found: dict[str, None] = {}
     wanted = [address]
-    for _ in range(_MOST_STEPS):
+    for _ in range(MOST_STEPS):
         wanted = [each for each in _leading_only_to(connection, wanted) if each not in found]
         found.update(dict.fromkeys(wanted))
         if not wanted:

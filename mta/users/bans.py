@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Final
 
-from mta.config.units import Unfit, parse_domain
-from mta.users.account import Ban, IPAddress, Network
+from mta.config.units import IPAddress, Network, Unfit, parse_domain
+from mta.users.account import Ban
 from mta.users.errors import UnfitName
 from mta.users.names import fit
 

@@ -18,8 +18,9 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from mta.config.units import IPAddress
 from mta.loop import Loop
-from mta.users.account import NOBODY, Account, Ban, Entry, IPAddress, Key
+from mta.users.account import NOBODY, Account, Ban, Entry, Key
 from mta.users.bans import Bans
 from mta.users.errors import DatabaseDown
 

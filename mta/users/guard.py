@@ -19,18 +19,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
+from mta.config.units import IPAddress
 from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop
-from mta.protocol.address import normal_domain
 from mta.protocol.scram import Verifier
 from mta.store.threads import Helpers
 from mta.users import passwords, scram
-from mta.users.account import Account, IPAddress, Key
+from mta.users.account import Account, Key
 from mta.users.accounts import Accounts
 from mta.users.directory import Directory
 from mta.users.errors import DatabaseDown
-from mta.users.names import fold
+from mta.users.names import key_of_user
 from mta.users.passwords import Secrets
 from mta.users.penalties import DELAYS, Penalties
 
@@ -131,10 +131,7 @@ class Guard:
     # in the loop
 
     def _key(self, user: str) -> Key:
-        local, at, domain = user.rpartition("@")
-        if not at:
-            return fold(user), self._domains[0]
-        return fold(local), normal_domain(domain) or domain
+        return key_of_user(user, self._domains[0])
 
     def _takes(self, client: IPAddress) -> bool:
         if self._waiting >= MOST_WAITING or not self._penalties.admit(client):

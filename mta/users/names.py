@@ -13,6 +13,8 @@ from typing import Final
 
 import idna
 
+from mta.protocol.address import normal_domain
+from mta.users.account import Key
 from mta.users.errors import UnfitName
 
 MOST_OCTETS: Final = 64
@@ -32,6 +34,13 @@ def fold(local: str) -> str:
     if normal.isascii():
         return local  # the Kelvin sign is no k
     return "".join(c.lower() if c.isascii() else c for c in normal)
+
+
+def key_of_user(user: str, home: str) -> Key:
+    """The address of whoever calls himself `user`: a name at the domain `home`, or `name@domain`. What can be
+    no address stays as it is, and is nobody's."""
+    local, at, domain = user.rpartition("@")
+    return (fold(local), normal_domain(domain) or domain) if at else (fold(user), home)
 
 
 def fit(local: str) -> str:

@@ -16,8 +16,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
+from mta.config.units import IPAddress
 from mta.loop import Loop, Timer
-from mta.users.account import IPAddress
 
 DELAYS: Final = (2.0, 4.0, 8.0, 15.0)
 """Seconds from a question to its refusal, by the number of the failure; the last one repeats."""

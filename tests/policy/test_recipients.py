@@ -9,10 +9,10 @@ import pytest
 
 from mta.policy import Goal, Step
 from mta.policy.decisions import DISABLED, LOOPING_ALIAS, NO_BOUNCE, NOT_FORWARDED, WIDE_ALIAS
-from mta.policy.recipients import MOST_DEPTH, MOST_GOALS
+from mta.policy.recipients import MOST_GOALS
 from mta.protocol.replies import NO_SUCH_USER, Reply
 from mta.store import Domain, Mailbox
-from mta.users.account import Account, Entry
+from mta.users.account import MOST_STEPS, Account, Entry
 from mta.users.directory import NotCached
 from tests.policy.book import OPEN, POLICY, STRANGER, Notebook, account, address_of, judge, ways
 
@@ -116,9 +116,9 @@ def test_an_alias_that_names_itself_keeps_a_copy() -> None:
 
 
 def test_chains_and_crowds_have_an_end() -> None:
-    chain = {f"a{n}@local.example": [f"a{n + 1}@local.example"] for n in range(MOST_DEPTH)}
-    last = f"a{MOST_DEPTH}@local.example"
-    assert ways(judge("a0@local.example", Notebook([account(last)], chain))) == [Mailbox(f"a{MOST_DEPTH}")]
+    chain = {f"a{n}@local.example": [f"a{n + 1}@local.example"] for n in range(MOST_STEPS)}
+    last = f"a{MOST_STEPS}@local.example"
+    assert ways(judge("a0@local.example", Notebook([account(last)], chain))) == [Mailbox(f"a{MOST_STEPS}")]
     longer = Notebook([ANNA], {**chain, last: ["anna@local.example"]})
     assert judge("a0@local.example", longer) == LOOPING_ALIAS
     crowd = [f"v{n}@foreign.example" for n in range(MOST_GOALS)]

@@ -12,13 +12,14 @@ from typing import cast
 
 import pytest
 
+from mta.config.units import IPAddress
 from mta.counters import Counters
 from mta.log.log import Log
 from mta.loop import Loop
 from mta.protocol.scram import Verifier
 from mta.users import guard as guards
 from mta.users import passwords, penalties, scram
-from mta.users.account import Ban, IPAddress
+from mta.users.account import Ban
 from mta.users.accounts import Accounts
 from mta.users.database import Database
 from mta.users.directory import Directory

@@ -29,8 +29,8 @@ import dns.resolver
 from dns.rdtypes.ANY.MX import MX
 from dns.resolver import Answer
 
-from mta.config.units import parse_endpoint
-from mta.relay.routing.routes import MOST_ADDRESSES, Exchangers, Found, Host, IPAddress, Missing, Silence
+from mta.config.units import IPAddress, parse_endpoint
+from mta.relay.routing.routes import MOST_ADDRESSES, Exchangers, Found, Host, Missing, Silence
 from mta.relay.routing.targets import literal
 
 _MOST_HOSTS: Final = 10

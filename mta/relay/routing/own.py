@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from mta.config import Settings
-from mta.relay.routing.routes import IPAddress, Own
+from mta.config.units import IPAddress
+from mta.relay.routing.routes import Own
 
 _LOCAL_IPV4 = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
 """A leaf of /proc/net/fib_trie, the kernel's routes."""

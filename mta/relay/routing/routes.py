@@ -19,11 +19,10 @@ from itertools import islice, zip_longest
 from random import Random
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from mta.config.units import Endpoint, Network
+from mta.config.units import Endpoint, IPAddress, Network
 from mta.protocol.login import Login
 from mta.relay.outcome import Never, Reason, TryLater
 
-IPAddress: TypeAlias = IPv4Address | IPv6Address
 Tls: TypeAlias = Literal["none", "opportunistic", "require", "implicit"]
 
 MOST_ADDRESSES: Final = 6

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Final, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from mta.config.units import Unfit, parse_relay_url
+from mta.config.units import IPAddress, Unfit, parse_relay_url
 from mta.protocol.login import Login
 from mta.relay.outcome import Reason, TryLater
-from mta.relay.routing.routes import MOST_ADDRESSES, Decision, Exchangers, Found, Hop, IPAddress, Route, Tls
+from mta.relay.routing.routes import MOST_ADDRESSES, Decision, Exchangers, Found, Hop, Route, Tls
 
 _PORTS: Final = {"smtp": 25, "smtps": 465}
 _MODES: Final = frozenset(get_args(Tls)) - {"implicit"}
