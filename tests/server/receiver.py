@@ -33,9 +33,7 @@ KEY = ("smtp", "127.0.0.1:0")
 class House:
     """The receiver and everything a supervisor would give it."""
 
-    def __init__(
-        self, folder: Path, context: ssl.SSLContext | None = None, *, service: str = KEY[0]
-    ) -> None:
+    def __init__(self, folder: Path, context: ssl.SSLContext | None = None, *, service: str = KEY[0]) -> None:
         self.folder, self.mail = folder, folder / "mail"
         self._key = (service, KEY[1])
         self.mail.mkdir(exist_ok=True)
