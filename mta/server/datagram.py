@@ -65,7 +65,7 @@ Begin = Callable[[Peer, Connect], Reply | None]
 """Begins a session with this peer, or returns the refusal."""
 
 
-class Quota:
+class RateLimit:
     """How many replies there may be in one second, to one address and to all together."""
 
     __slots__ = ("_all", "_altogether", "_each", "_one", "_second")
@@ -125,8 +125,8 @@ class DatagramListener:
         self._rules = rules
         self._begin = begin
         self._cookies = Cookies(os.urandom(32))
-        self._strangers = Quota(*STRANGERS)
-        self._acquainted = Quota(*SESSIONS)
+        self._strangers = RateLimit(*STRANGERS)
+        self._acquainted = RateLimit(*SESSIONS)
         self._sessions: dict[Peer, _Guest] = {}
         self._ended: OrderedDict[Peer, tuple[float, Numbers]] = OrderedDict()
         self._open = True

@@ -144,10 +144,17 @@ class Receiver:
         )
         store = Store(maildir.path, host=host, sync=maildir.sync, commits=False)
         self._tell_recovery(committer.recovery)
+        desk = self._furnished(settings, store, committer)
+        self._loop.at_end_of_turn(self._hints.flush)
+        desk.helpers.run(store.clean, self._cleaned)
+        self._loop.call_later(_CLOCK, self._tick)
+        return desk
+
+    def _furnished(self, settings: Settings, store: Store, committer: Committer) -> Desk:
         helpers = Helpers(_HELPERS, self._loop.post)
         accounts = Accounts(Database(settings.users.database))
         directory = Directory(self._loop, accounts, self._no_database)
-        desk = Desk(
+        return Desk(
             loop=self._loop,
             log=self._log,
             row=self._row,
@@ -170,10 +177,6 @@ class Receiver:
             settings=settings,
             ask=self._ask,
         )
-        self._loop.at_end_of_turn(self._hints.flush)
-        desk.helpers.run(store.clean, self._cleaned)
-        self._loop.call_later(_CLOCK, self._tick)
-        return desk
 
     def _tell_recovery(self, recovery: Recovery) -> None:
         if recovery.finished:

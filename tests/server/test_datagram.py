@@ -12,7 +12,7 @@ import pytest
 
 from mta.counters import CONNECTIONS_CURRENT, CONNECTIONS_TOTAL
 from mta.server import datagram
-from mta.server.datagram import LONGEST, SILENT_PORTS, Quota, is_answered
+from mta.server.datagram import LONGEST, SILENT_PORTS, RateLimit, is_answered
 from mta.server.way_back import way_back
 from tests.server.datagrams import DATAGRAM, DatagramHouse, Peer
 from tests.server.receiver import KEY
@@ -363,18 +363,18 @@ def test_our_own_port_is_not_answered(house: DatagramHouse) -> None:
 
 
 def test_replies_are_limited_for_each_address_and_second() -> None:
-    quota = Quota(2, 3)
+    limit = RateLimit(2, 3)
     one, two = ip_address("192.0.2.1"), ip_address("192.0.2.2")
-    assert [quota.allows(one, 5.0) for _ in range(3)] == [True, True, False]
-    assert [quota.allows(two, 5.9) for _ in range(2)] == [True, False]
-    assert quota.allows(one, 6.0)
+    assert [limit.allows(one, 5.0) for _ in range(3)] == [True, True, False]
+    assert [limit.allows(two, 5.9) for _ in range(2)] == [True, False]
+    assert limit.allows(one, 6.0)
 
 
 def test_a_customer_s_network_is_one_address() -> None:
-    quota = Quota(1, 9)
-    assert quota.allows(ip_address("2001:db8::1"), 5.0)
-    assert not quota.allows(ip_address("2001:db8::2"), 5.0)
-    assert quota.allows(ip_address("2001:db8:0:1::1"), 5.0)
+    limit = RateLimit(1, 9)
+    assert limit.allows(ip_address("2001:db8::1"), 5.0)
+    assert not limit.allows(ip_address("2001:db8::2"), 5.0)
+    assert limit.allows(ip_address("2001:db8:0:1::1"), 5.0)
 
 
 def test_strangers_are_limited_and_sessions_go_on(
@@ -383,7 +383,7 @@ def test_strangers_are_limited_and_sessions_go_on(
     peer = house.peer("127.0.0.9").open()
     listener = house.receiver._listeners[DATAGRAM]
     assert isinstance(listener, datagram.DatagramListener)
-    monkeypatch.setattr(listener, "_strangers", Quota(2, 1000))
+    monkeypatch.setattr(listener, "_strangers", RateLimit(2, 1000))
     monkeypatch.setattr(house.loop, "clock", lambda: 1000.0)
     flood = [house.peer("127.0.0.8") for _ in range(5)]
     for each in flood:
