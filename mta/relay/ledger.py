@@ -32,7 +32,17 @@ from mta.relay.reporting.reports import Reports
 from mta.relay.schedule import Found, Plan, Schedule
 from mta.relay.trip import Trip
 from mta.relay.verdict import Attempt, confirmation, follow, is_plain
-from mta.store import BrokenLetter, Entry, Envelope, Helpers, OpenLetter, Queue, Recipient, Status
+from mta.store import (
+    CONFIRMATIONS,
+    BrokenLetter,
+    Entry,
+    Envelope,
+    Helpers,
+    OpenLetter,
+    Queue,
+    Recipient,
+    Status,
+)
 
 _AGAIN: Final = 30.0
 """Seconds before a step is tried again that the disk refused."""
@@ -317,7 +327,14 @@ class Ledger:
 
     def resume(self, entry: Entry, done: Callable[[], None]) -> None:
         """Finish what its status promises, before anything is sent."""
-        self._load(entry, partial(self._resumed, entry, done))
+
+        def resumed() -> None:
+            self._confirming.discard(entry.id)
+            done()
+
+        if entry.domain == CONFIRMATIONS.name:
+            self._confirming.add(entry.id)  # a hint of it may have waited for us
+        self._load(entry, partial(self._resumed, entry, resumed))
 
     def _resumed(self, entry: Entry, done: Callable[[], None], loaded: Loaded) -> None:
         if isinstance(loaded, Parcel):

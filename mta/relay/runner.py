@@ -90,6 +90,8 @@ class Relay:
         self._unfinished = 0
         self._settled = False
         self._scanned = False
+        self._early: list[str] = []
+        """Letters among the confirmations that were hinted at before the scan was through."""
         self._scanning = False
         self._stopping = False
         self._ended = False
@@ -229,6 +231,9 @@ class Relay:
             return
         self._scanning = False
         self._scanned = True
+        early, self._early = self._early, []
+        for letter in early:
+            self.ledger.confirm(Entry(CONFIRMATIONS.name, letter))
 
     def _load(self, entries: Sequence[Entry]) -> None:
         now = self._clock()
@@ -265,10 +270,12 @@ class Relay:
             self._arrive(domain, letter)
 
     def _arrive(self, domain: str, letter: str) -> None:
-        if domain == CONFIRMATIONS.name:
+        if domain != CONFIRMATIONS.name:
+            self.schedule.arrive(domain, letter, self._clock())
+        elif self._scanned:
             self.ledger.confirm(Entry(domain, letter))
         else:
-            self.schedule.arrive(domain, letter, self._clock())
+            self._early.append(letter)  # a report on it may be under way: only the scan can tell
 
     # letters go
 

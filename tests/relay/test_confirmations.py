@@ -96,6 +96,32 @@ def test_a_relay_that_died_with_its_promise_keeps_it_once(tmp_path: Path) -> Non
     again.close()
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_a_hint_that_waited_for_the_next_relay_makes_no_second_report(tmp_path: Path, early: bool) -> None:
+    reading, writing = hints.pair()
+    office = Office(tmp_path)
+    letter = office.accept(ANNA, sender="carol@example.org")
+    office.configure()
+    while not any(".status" in name for name in office.names(FOLDER)):
+        office.loop.turn(1)
+    office.die()
+    sender = hints.HintSender(writing)
+    again = Office(tmp_path, hints=os.dup(reading.fileno()))
+    if early:
+        sender.add(FOLDER, letter)
+        sender.flush()
+    again.configure()
+    if not early:
+        again.until(lambda: again.relay._scanned)
+        sender.add(FOLDER, letter)
+        sender.flush()
+    again.until(lambda: again.names(FOLDER) == [] and again.is_quiet)
+    assert len(again.mailbox("carol")) == 1
+    again.close()
+    reading.close()
+    writing.close()
+
+
 def test_many_of_them_are_limited_and_wait_for_a_digest(office: Office) -> None:
     for _ in range(25):
         office.accept(ANNA, sender="carol@example.org")
