@@ -3,7 +3,9 @@
 Nothing is read in the loop. A helper thread opens a message, reads a piece and makes it ready to be sent;
 while that piece is on its way, the next one is read. Small messages that are fetched one after the other are
 read several at once, ever more of them as long as the client goes on in the same direction, so that most of
-them are there when they are asked for.
+them are there when they are asked for. That is done while the client waits for the first of them: beside a
+client that is being served, thread and loop would take the interpreter lock from each other at every system
+call, which costs more than it saves.
 
 What one client causes to be kept is its share of `limits.memory`, and only while something of it is under
 way. This module must never know replies, sessions or sockets.
@@ -24,7 +26,7 @@ T = TypeVar("T")
 
 _LEAST_PIECE: Final = 16_384
 """Octets read at once when there is no share of the memory left."""
-_MOST_AHEAD: Final = 32
+_MOST_AHEAD: Final = 128
 """Messages read ahead of the client."""
 
 
@@ -77,12 +79,13 @@ class OpenDrop:
     def begin(self, position: int, lines: int | None, *, utf8: bool) -> Found | None:
         """A message is wanted; or its header, the empty line and so many lines of its body. `utf8`: the
         client takes a header in UTF-8, which is the same for all messages of a session."""
-        wish = Wish(position, lines, utf8)
-        ahead = self._follow(position) if lines is None else ()
-        found = self._found_ready(wish, ahead)
-        if found is None:
-            self._when_free(partial(self._open, wish, ahead))
-        return found
+        if lines is None:
+            self._follow(position)
+            ready = self._ready.pop(position, None)
+            if ready is not None:
+                return self._delivered(ready)
+        self._when_free(partial(self._open, Wish(position, lines, utf8)))
+        return None
 
     def go_on(self) -> Found | None:
         """The next piece is wanted."""
@@ -111,41 +114,26 @@ class OpenDrop:
         """Of a piece. Large ones cost less: a quarter of a megabyte a third less than half of that."""
         return max(_LEAST_PIECE, self._share)
 
-    def _follow(self, position: int) -> Sequence[int]:
-        """Which messages the client is likely to want after this one."""
+    def _follow(self, position: int) -> None:
+        """Learn how the client goes through its messages."""
         step, self._last = position - self._last, position
         if step not in (1, -1):
             self._step = self._ahead = 0
+        else:
+            self._ahead = min(2 * self._ahead, _MOST_AHEAD) if step == self._step else 1
+            self._step = step
+
+    def _likely(self, wish: Wish) -> Sequence[int]:
+        """Which messages the client will want after this one."""
+        if wish.lines is not None or not self._step:
             return ()
-        self._ahead = min(2 * self._ahead, _MOST_AHEAD) if step == self._step else 1
-        self._step = step
-        end = position + step * (self._ahead + 1)
-        return range(position + step, max(-1, min(end, len(self._drop.sizes))), step)
+        end = wish.position + self._step * (self._ahead + 1)
+        return range(wish.position + self._step, max(-1, min(end, len(self._drop.sizes))), self._step)
 
-    def _found_ready(self, wish: Wish, ahead: Sequence[int]) -> Piece | None:
-        """The whole message, if it was read ahead; others are read behind it when few are left."""
-        ready = self._ready.pop(wish.position, None) if wish.lines is None else None
-        if ready is None:
-            return None
-        missing = [position for position in ahead if position not in self._ready]
-        if not self._busy and len(missing) > len(ahead) // 2:
-            self._run(partial(_along, self._drop, wish, missing, self._octets // 2), self._read_along)
-        return self._delivered(ready)
-
-    def _read_along(self, result: dict[int, bytes] | OSError) -> None:
-        if isinstance(result, dict):
-            self._ready |= result
-        if not self._ready:
-            self._forget()
-
-    def _open(self, wish: Wish, ahead: Sequence[int]) -> None:
-        found = self._found_ready(wish, ahead)
-        if found is not None:
-            self._arrived(found)
-            return
+    def _open(self, wish: Wish) -> None:
         self._ready.clear()
         self._share = self._share or self._memory.reserve() + self._memory.reserve()
-        self._run(partial(_begin, self._drop, wish, ahead, self._octets), self._begun)
+        self._run(partial(_begin, self._drop, wish, self._likely(wish), self._octets), self._begun)
 
     def _begun(self, result: Begun | OSError) -> None:
         if isinstance(result, OSError):
@@ -160,7 +148,7 @@ class OpenDrop:
         """What is handed out; what comes after it is read meanwhile."""
         if self._text is None or self._text.ended:
             self._text = None
-            if not self._ready and not self._busy:
+            if not self._ready:
                 self._forget()
             return Piece(octets, last=True)
         self._run(partial(self._text.piece, self._octets), self._read)
@@ -263,11 +251,7 @@ class Begun(NamedTuple):
 def _begin(drop: MailDrop, wish: Wish, ahead: Sequence[int], octets: int) -> Begun:
     text = Text(drop.open(wish.position), wish)
     piece = text.piece(octets)
-    return Begun(text, piece, _along(drop, wish, ahead, octets) if text.ended else {})
-
-
-def _along(drop: MailDrop, wish: Wish, positions: Sequence[int], octets: int) -> dict[int, bytes]:
-    return dict(_read_ahead(drop, wish, positions, octets))
+    return Begun(text, piece, dict(_read_ahead(drop, wish, ahead, octets)) if text.ended else {})
 
 
 def _read_ahead(
