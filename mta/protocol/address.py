@@ -7,6 +7,8 @@ part leaves as it was sent, for only its own host may read more into it (RFC 532
 it is, this module never asks.
 """
 
+from __future__ import annotations
+
 import ipaddress
 import re
 from typing import Final, NamedTuple

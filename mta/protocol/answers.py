@@ -5,6 +5,8 @@ has no end, is Malformed; then nobody knows which command the next octets would 
 thing left to do is to close. Where portions of octets begin and end makes no difference to the verdict.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final, NamedTuple
 

@@ -10,6 +10,8 @@ The two hot calls were chosen by measurement: a regular expression finds CRLF-do
 of bytes.find, and splitting into lines and joining them is twice as fast as replacing CRLF by LF.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

@@ -8,6 +8,8 @@ Ready, WantText and StartTls wait for the host: `send()` or `quit()`, `text()`, 
 Closed want no answer.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple, TypeAlias

@@ -11,6 +11,8 @@ of this grammar is the first line of another protocol (HTTP from a browser, say)
 follows is thrown away. Who may connect is for others to see to.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias

@@ -19,6 +19,8 @@ This module knows neither sockets nor the meaning of a line; moments come from o
 that never goes back.
 """
 
+from __future__ import annotations
+
 import hmac
 import re
 from collections import OrderedDict

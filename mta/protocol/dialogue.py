@@ -13,6 +13,8 @@ session, for from there on nobody knows what the next reply would mean.
 What the commands mean is for the one who builds on this.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping

@@ -5,6 +5,8 @@ the host calls `reply()`; so do the questions of a login, but for NeedVerifier, 
 `verify_by()`. Text that is not the last, Discarded and Closed want no reply.
 """
 
+from __future__ import annotations
+
 from enum import Enum
 from typing import Final, Literal, NamedTuple, TypeAlias
 

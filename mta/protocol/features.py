@@ -3,6 +3,8 @@
 A keyword that is not known or not well formed is as good as not said.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -4,6 +4,8 @@ Nothing is judged here and nothing is changed. A header ends at the first line t
 of one; a field is found by its name alone, and a folded one counts once.
 """
 
+from __future__ import annotations
+
 import re
 from typing import Final
 

@@ -1,5 +1,7 @@
 """Command lines before anybody asks what they mean: how long, of which octets, in whose language."""
 
+from __future__ import annotations
+
 from typing import Final
 
 from mta.protocol import replies

@@ -3,6 +3,8 @@
 PLAIN (RFC 4616) where it is offered, else LOGIN, which is not a standard but what some servers know.
 """
 
+from __future__ import annotations
+
 from base64 import b64encode
 from collections.abc import Set
 from dataclasses import dataclass, field

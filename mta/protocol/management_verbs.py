@@ -2,6 +2,8 @@
 asked for each. A command is one object here; what it does is the host's business.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

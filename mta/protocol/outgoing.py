@@ -7,6 +7,8 @@ after that (RFC 5321 4.5.2, 2.3.8), over the borders of pieces too: what leaves 
 CRLF, and no line that begins with a single dot but the last. All other octets are left alone.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 CRLF: Final = b"\r\n"

@@ -4,6 +4,8 @@ A value is accepted only when it matches its pattern whole: `int()` and `isdigit
 underscores and digits of other scripts, so no number is read before the pattern has seen it.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

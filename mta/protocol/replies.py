@@ -5,6 +5,8 @@ costs nothing when it is sent. Whatever a text contains (an address, a name the 
 is printable ASCII in lines of at most 512 octets: no reply can be made to look like two.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 TEXT_LIMIT: Final = 440
@@ -38,7 +40,7 @@ class Reply:
         """The reply as a log shows it: without the last line end, lines parted by a blank and a slash."""
         return self.octets[:-2].decode("ascii").replace("\r\n", " / ")
 
-    def with_id(self, session_id: str) -> "Reply":
+    def with_id(self, session_id: str) -> Reply:
         """The same reply, its last line ending in ` (session ID)`, by which an operator finds it in the
         log."""
         marked = Reply.__new__(Reply)

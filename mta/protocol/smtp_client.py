@@ -17,6 +17,8 @@ means nothing. A mail that is given early and not begun when the session ends ha
 It never knows sockets, time, files, nor which outcome a fate amounts to.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -24,6 +24,8 @@ than guess:
 It never knows sockets, time, files or policy.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from typing import Final
 

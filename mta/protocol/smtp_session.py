@@ -5,6 +5,8 @@ Here is the one place where a transaction ends, the one where a refusal is count
 the session closes. What commands and texts mean is `smtp_server`'s.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Final
 

@@ -5,6 +5,8 @@ to. What is not in it is 503, said in one place by the session. A refused comman
 Entering INIT or START empties the transaction, so that no way out of a transaction can forget to.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias

@@ -1,5 +1,7 @@
 """The terms of an SMTP session: all that it knows of its surroundings."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -6,6 +6,8 @@ parsed as an address or matched as a parameter before, so that no CR, LF, NUL, b
 envelope can become a second argument or a second command.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from mta.protocol.address import parse_path

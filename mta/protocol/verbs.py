@@ -6,6 +6,8 @@ event that asks the host; it raises Refusal when the command is wrong. To add a 
 to VERBS.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from mta.protocol.smtp_server import SmtpServer
 
 
-def _nothing(session: "SmtpServer") -> str:
+def _nothing(session: SmtpServer) -> str:
     return ""
 
 
@@ -42,9 +44,9 @@ class Verb:
     syntax: str
     help: str
     order: states.Order
-    effect: "Callable[[SmtpServer, bytes], Reply | Question]"
+    effect: Callable[[SmtpServer, bytes], Reply | Question]
     keyword: Keyword = _nothing
-    offered: "Callable[[SmtpServer], bool] | None" = None
+    offered: Callable[[SmtpServer], bool] | None = None
     """Whether this session knows the verb at all; None: every session does."""
     mail: bool = False
     """A verb of the mail transaction: what refuses it ends in the session id."""
@@ -55,7 +57,7 @@ class Verb:
         """501 that names the right syntax."""
         return Refusal(Reply(501, enhanced, f"syntax: {self.syntax}"))
 
-    def out_of_order(self, session: "SmtpServer") -> Refusal:
+    def out_of_order(self, session: SmtpServer) -> Refusal:
         """503 that names the verbs which get further now."""
         getting_on = " ".join(
             verb.name
@@ -65,7 +67,7 @@ class Verb:
         return Refusal(Reply(503, "5.5.1", f"{self.name} is out of order; possible now: {getting_on}"))
 
 
-def is_offered(verb: Verb, session: "SmtpServer") -> bool:
+def is_offered(verb: Verb, session: SmtpServer) -> bool:
     return verb.offered is None or verb.offered(session)
 
 
@@ -86,20 +88,20 @@ def _name_of(verb: Verb, argument: bytes) -> bytes:
     return literal.encode("ascii")
 
 
-def _ehlo(session: "SmtpServer", argument: bytes) -> Reply:
+def _ehlo(session: SmtpServer, argument: bytes) -> Reply:
     session.helo = _name_of(EHLO, argument)
     session.extended = True
     return Reply(250, "", session.terms.hostname.decode("ascii"), *_keywords(session))
 
 
-def _keywords(session: "SmtpServer") -> Iterator[str]:
+def _keywords(session: SmtpServer) -> Iterator[str]:
     for keyword in KEYWORDS:
         line = keyword(session)
         if line:
             yield line
 
 
-def _helo(session: "SmtpServer", argument: bytes) -> Reply:
+def _helo(session: SmtpServer, argument: bytes) -> Reply:
     session.helo = _name_of(HELO, argument)
     session.extended = False
     return Reply(250, "", session.terms.hostname.decode("ascii"))
@@ -113,14 +115,14 @@ _mail_parameters_with_auth = by_name(MAIL_PARAMETERS + AUTH_PARAMETERS)
 _rcpt_parameters = by_name(RCPT_PARAMETERS)
 
 
-def _path_of(verb: Verb, session: "SmtpServer", argument: bytes, start: int) -> tuple[Address, bytes]:
+def _path_of(verb: Verb, session: SmtpServer, argument: bytes, start: int) -> tuple[Address, bytes]:
     parsed = parse_path(argument, start, loose=session.trusted)
     if parsed is None:
         raise verb.wrong("5.1.7" if verb is MAIL else "5.1.3")
     return parsed
 
 
-def _values(session: "SmtpServer", rest: bytes, known: Mapping[bytes, Parameter]) -> dict[bytes, bytes]:
+def _values(session: SmtpServer, rest: bytes, known: Mapping[bytes, Parameter]) -> dict[bytes, bytes]:
     if not rest:
         return {}
     if not session.extended:
@@ -128,7 +130,7 @@ def _values(session: "SmtpServer", rest: bytes, known: Mapping[bytes, Parameter]
     return parse_parameters(rest, known)
 
 
-def _mail(session: "SmtpServer", argument: bytes) -> Sender:
+def _mail(session: SmtpServer, argument: bytes) -> Sender:
     smtp_auth.require_login(session)
     if argument[:5].upper() != b"FROM:":
         raise MAIL.wrong()
@@ -145,7 +147,7 @@ def _mail(session: "SmtpServer", argument: bytes) -> Sender:
     return sender if _REPORTING.isdisjoint(values) else _reporting(sender, values)
 
 
-def _known_to(session: "SmtpServer") -> Mapping[bytes, Parameter]:
+def _known_to(session: SmtpServer) -> Mapping[bytes, Parameter]:
     return _mail_parameters if session.terms.login is None else _mail_parameters_with_auth
 
 
@@ -161,7 +163,7 @@ def _body(value: bytes) -> Literal["7BIT", "8BITMIME"]:
     return "8BITMIME" if value.upper() == b"8BITMIME" else "7BIT"
 
 
-def _size(session: "SmtpServer", digits: bytes | None) -> int | None:
+def _size(session: SmtpServer, digits: bytes | None) -> int | None:
     if digits is None:
         return None
     size = int(digits)
@@ -170,7 +172,7 @@ def _size(session: "SmtpServer", digits: bytes | None) -> int | None:
     return size
 
 
-def _rcpt(session: "SmtpServer", argument: bytes) -> Recipient:
+def _rcpt(session: SmtpServer, argument: bytes) -> Recipient:
     if argument[:3].upper() != b"TO:":
         raise RCPT.wrong()
     address, rest = _path_of(RCPT, session, argument, 3)
@@ -188,7 +190,7 @@ def _rcpt(session: "SmtpServer", argument: bytes) -> Recipient:
     return Recipient(address, notify_of(values.get(b"NOTIFY", b"")), orcpt_of(values.get(b"ORCPT", b"")))
 
 
-def _home(session: "SmtpServer", address: Address) -> Address:
+def _home(session: SmtpServer, address: Address) -> Address:
     """An address without a domain, or at a literal, as one of our first domain (RFC 5321 4.1.3, 4.5.1)."""
     terms = session.terms
     if address.is_literal:
@@ -211,13 +213,13 @@ def chunk_of(line: bytes) -> tuple[int, bool] | None:
     return (int(found[1]), found[2] is not None) if found else None
 
 
-def _data(session: "SmtpServer", argument: bytes) -> Data:
+def _data(session: SmtpServer, argument: bytes) -> Data:
     if argument:
         raise DATA.wrong()
     return Data(chunked=False)
 
 
-def _bdat(session: "SmtpServer", argument: bytes) -> Data:
+def _bdat(session: SmtpServer, argument: bytes) -> Data:
     if not session.extended:
         raise Refusal(replies.NOT_EXTENDED)
     if chunk_of(b"BDAT " + argument) is None:
@@ -228,23 +230,23 @@ def _bdat(session: "SmtpServer", argument: bytes) -> Data:
 # --- the rest
 
 
-def _rset(session: "SmtpServer", argument: bytes) -> Reply:
+def _rset(session: SmtpServer, argument: bytes) -> Reply:
     if argument:
         raise RSET.wrong()
     return replies.OK
 
 
-def _noop(session: "SmtpServer", argument: bytes) -> Reply:
+def _noop(session: SmtpServer, argument: bytes) -> Reply:
     return replies.OK
 
 
-def _quit(session: "SmtpServer", argument: bytes) -> Reply:
+def _quit(session: SmtpServer, argument: bytes) -> Reply:
     if argument:
         raise QUIT.wrong()
     return replies.BYE
 
 
-def _vrfy(session: "SmtpServer", argument: bytes) -> Reply | Verify:
+def _vrfy(session: SmtpServer, argument: bytes) -> Reply | Verify:
     parsed = parse_path(argument, loose=True)
     if parsed is None or parsed[0] == NULL_PATH or parsed[1].upper() not in (b"", b"SMTPUTF8"):
         raise VRFY.wrong()
@@ -259,14 +261,14 @@ def _vrfy(session: "SmtpServer", argument: bytes) -> Reply | Verify:
 STATISTICS: Final = ("TOTAL", "CURRENT", "BYTES", "MAILS")
 
 
-def _xstat(session: "SmtpServer", argument: bytes) -> Statistic:
+def _xstat(session: SmtpServer, argument: bytes) -> Statistic:
     name = argument.strip().upper().decode("ascii", "replace")
     if name not in STATISTICS:
         raise XSTAT.wrong()
     return Statistic(name)
 
 
-def _help(session: "SmtpServer", argument: bytes) -> Reply:
+def _help(session: SmtpServer, argument: bytes) -> Reply:
     if not argument:
         names = " ".join(verb.name for verb in VERBS.values() if is_offered(verb, session))
         return Reply(214, "2.0.0", f"verbs: {names}", "HELP VERB explains one")
@@ -276,7 +278,7 @@ def _help(session: "SmtpServer", argument: bytes) -> Reply:
     return Reply(214, "2.0.0", f"syntax: {verb.syntax}", verb.help)
 
 
-def _starttls(session: "SmtpServer", argument: bytes) -> StartTls:
+def _starttls(session: SmtpServer, argument: bytes) -> StartTls:
     if argument:
         raise STARTTLS.wrong()
     if session.tls:

@@ -4,6 +4,8 @@ The driver's half is public. The session's half takes lines and octets from the 
 buffer that is empty is not kept, so that ten thousand idle sessions hold nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Final, TypeAlias
 

@@ -8,6 +8,8 @@ A Reason is an outcome made comparable: whatever the remote's words, the operato
 reasons, and what to do about it. Pure: no clock, no store, no network.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
@@ -98,7 +100,7 @@ class Reason(Enum):
         return self.name.lower().replace("_", "-")
 
     @classmethod
-    def of(cls, word: str) -> "Reason":
+    def of(cls, word: str) -> Reason:
         """The reason of this word. Raises KeyError."""
         return cls[word.upper().replace("-", "_")]
 

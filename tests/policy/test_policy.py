@@ -1,5 +1,7 @@
 """Who may send what to whom: the relay forms of every open-relay scanner, hostile names, subaddresses."""
 
+from __future__ import annotations
+
 import ipaddress
 from dataclasses import replace
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -35,9 +35,9 @@ def host_for(settings: dict[str, str]) -> Host:
     """A host as the `with` lines of a dialogue want it."""
     read: dict[object, Callable[[str], object]] = {bool: lambda value: value == "yes", int: int}
     terms: Any = {
-        name: read[field.type](settings[name])
-        for name, field in TERMS.__dataclass_fields__.items()
-        if name in settings and field.type in read
+        name: read[kind](settings[name])
+        for name, kind in get_type_hints(type(TERMS)).items()
+        if name in settings and kind in read
     }
     assert settings.keys() <= {*terms, "data", "final", "lockstep", "login", "tls"}
     if "login" in settings:

@@ -1,5 +1,7 @@
 """The header of a message that passes through."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 
 import pytest

@@ -1,5 +1,7 @@
 """The relay as a whole, from a letter in the tree to what became of it."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from collections.abc import Iterator

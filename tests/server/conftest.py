@@ -1,5 +1,7 @@
 """What the server's tests share: a certificate of their own."""
 
+from __future__ import annotations
+
 import datetime as dt
 
 import pytest

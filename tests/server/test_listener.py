@@ -1,5 +1,7 @@
 """Admission: how many connections, in all and of one client."""
 
+from __future__ import annotations
+
 from ipaddress import ip_address
 
 from mta.protocol.replies import TOO_MANY_CONNECTIONS

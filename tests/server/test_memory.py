@@ -1,5 +1,7 @@
 """Shares of the memory for messages under way."""
 
+from __future__ import annotations
+
 from hypothesis import given
 from hypothesis import strategies as st
 

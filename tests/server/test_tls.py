@@ -1,5 +1,7 @@
 """TLS as a filter, against OpenSSL's own client side, with no socket between them."""
 
+from __future__ import annotations
+
 import datetime as dt
 import hashlib
 import ssl

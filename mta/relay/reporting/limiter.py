@@ -7,6 +7,8 @@ that after a restart it is offered again. An hour is each sender's own, and begi
 Pure: the time is told, in any seconds that only grow.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Generic, NamedTuple, TypeVar

@@ -5,6 +5,8 @@ not put there to fold it, no line is longer than 998 octets, no CR or LF stands 
 the border (RFC 5322 2.1.1, 2.3). Line ends are LF here.
 """
 
+from __future__ import annotations
+
 import quopri
 import re
 from collections.abc import Iterable, Iterator, Sequence

@@ -3,6 +3,8 @@
 Nothing in the message is understood but where its header ends. It may come from anybody and be anything.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Final
 

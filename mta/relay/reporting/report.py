@@ -9,6 +9,8 @@ sender gets it all. So each value passes through `mime`, which lets none end its
 always make the same octets. Pure: no store, no clock, no randomness.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

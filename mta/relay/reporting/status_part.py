@@ -2,6 +2,8 @@
 message/global-delivery-status (RFC 6533 4) when an address is not ASCII.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final

@@ -3,6 +3,8 @@
 Pure: no clock, no store, no text of a report.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum

@@ -3,6 +3,8 @@
 Written for people who do not know what SMTP is. The words of the remote server are shown, as quotations.
 """
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from email.utils import formatdate
