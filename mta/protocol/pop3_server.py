@@ -185,7 +185,7 @@ class Pop3Server(Pop3Session):
         goes on."""
         asked = self._take_question()
         if isinstance(asked, Retrieve):
-            self._send(ok(f"{self.listing.sizes[asked.position]} octets"))
+            self._send_octets(b"+OK %d octets\r\n" % self.listing.sizes[asked.position])
         self._output += octets
         if self.transcript is not None:
             self.transcript("S", b"[%d octets of text]" % len(octets))

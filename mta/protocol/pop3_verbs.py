@@ -41,8 +41,10 @@ def _nothing(session: Pop3Server) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Verb:
+    """There is one of each, so they are told apart by identity."""
+
     name: str
     syntax: str
     help: str
