@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from mta.protocol.events import NEED_DATA, PAUSED, Closed, Signal
-from mta.protocol.wire import Wire
+from mta.protocol.asking import AskingSession
+from mta.protocol.events import NEED_DATA, Signal
 
 HEAD_LIMIT: Final = 8192
 """Octets of a request's line and headers."""
@@ -48,35 +48,21 @@ class Answer(NamedTuple):
     kind: str = PLAIN
 
 
-Event: TypeAlias = Request | Closed | Signal
+class HttpSession(AskingSession[Request]):
+    """One request."""
 
-
-class HttpSession(Wire):
-    """One request. Per turn the host calls `receive_data`, then `next_event` until NEED_DATA, PAUSED or
-    Closed, answering what it is asked, and sends `data_to_send`."""
-
-    __slots__ = ("_asked", "_bare", "_closed")
+    __slots__ = ("_bare",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._asked = False
         self._bare = False
         """The answer has no content (HEAD)."""
-        self._closed: Closed | None = None
 
     # --- the host's side
 
-    def next_event(self) -> Event:
-        """The next event, or NEED_DATA, or PAUSED while the host owes a reply."""
-        while not self._asked:
-            event = self._closed or self._read_head()
-            if event is not None:
-                return event
-        return PAUSED
-
     def reply(self, answer: Answer) -> None:
         """Answers the request; then comes Closed."""
-        self._asked = False
+        self._asked = None
         head = "\r\n".join(_head(answer)).encode("ascii")
         self._send_octets(head + (b"" if self._bare else answer.content))
         self._close("served")
@@ -92,13 +78,9 @@ class HttpSession(Wire):
         """The client was silent too long."""
         self.refuse(408)
 
-    def shut_down(self) -> None:
-        """The server stops. Requests are answered at once, so none can be under way."""
-        self._close("shutdown")
-
     # --- the request
 
-    def _read_head(self) -> Event | None:
+    def _read(self) -> Request | Signal | None:
         end = _end_of_head.search(self._input, 0, HEAD_LIMIT)
         if end is not None:
             return self._serve(self._input[: end.start()].decode("latin-1"))
@@ -110,7 +92,7 @@ class HttpSession(Wire):
             return NEED_DATA
         return None
 
-    def _serve(self, head: str) -> Event | None:
+    def _serve(self, head: str) -> Request | None:
         line = _request_line(head.partition("\n")[0].rstrip("\r"))
         if line is None:
             self.refuse(400)
@@ -120,16 +102,9 @@ class HttpSession(Wire):
             self.refuse(405)
         else:
             self._bare = line[1] == "HEAD"
-            self._asked = True
             accept = _accept.search(head)
-            return Request(line[2].partition("?")[0], accept[1].strip() if accept else "")
+            return self._ask(Request(line[2].partition("?")[0], accept[1].strip() if accept else ""))
         return None
-
-    def _close(self, reason: str) -> None:
-        if self._closed is None:
-            self._closed = Closed(reason)
-            self._asked = False
-            self._go_deaf()
 
 
 def _head(answer: Answer) -> Iterator[str]:

@@ -17,8 +17,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from mta.protocol.events import NEED_DATA, PAUSED, Closed, Signal
-from mta.protocol.wire import Wire
+from mta.protocol.asking import AskingSession
+from mta.protocol.events import NEED_DATA, Signal
 
 LINE_LIMIT: Final = 510
 """Octets of a line without its end."""
@@ -41,7 +41,6 @@ class Inquiry(NamedTuple):
 
 
 Question: TypeAlias = Setting | Inquiry
-Event: TypeAlias = Question | Closed | Signal
 
 _name = rb"([A-Za-z][A-Za-z0-9_.]{0,99})"
 _setting = re.compile(_name + rb"[ \t]*=[ \t]*([+-]?[0-9]{1,18})").fullmatch
@@ -49,42 +48,26 @@ _unfit_setting = re.compile(_name + rb"[ \t]*=.*").fullmatch
 _inquiry = re.compile(rb"GET[ \t]+" + _name, re.IGNORECASE).fullmatch
 
 
-class ControlSession(Wire):
-    """One session. Per turn the host calls `receive_data`, then `next_event` until NEED_DATA, PAUSED or
-    Closed, answering what it is asked, and sends `data_to_send`."""
+class ControlSession(AskingSession[Question]):
+    """One session."""
 
-    __slots__ = ("_asked", "_begun", "_closed", "_errors", "_farewell", "_names")
+    __slots__ = ("_begun", "_errors", "_names")
 
     def __init__(self, names: Sequence[str]) -> None:
         """`names`: what HELP lists."""
         super().__init__()
         self._names = names
-        self._asked = False
         self._begun = False
         """A line of the grammar has come."""
         self._errors = 0
-        self._farewell = ""
-        """Why to close once the host has answered."""
-        self._closed: Closed | None = None
 
     # --- the host's side
 
-    def next_event(self) -> Event:
-        """The next event, or NEED_DATA, or PAUSED while the host owes a reply."""
-        while not self._asked:
-            event = self._closed or self._read_line()
-            if event is not None:
-                return event
-        return PAUSED
-
     def reply(self, ok: bool, *lines: str) -> None:
         """Answers the event the session is paused on: these lines and OK, or ERR."""
-        if not self._asked:
-            raise RuntimeError("the session has not asked anything")
-        self._asked = False
+        self._take_question()
         self._answer(ok, *lines)
-        if self._farewell:
-            self._close(self._farewell)
+        self._leave_if_told()
 
     def refuse(self) -> None:
         """Instead of serving: ERR and Closed."""
@@ -93,17 +76,9 @@ class ControlSession(Wire):
     def tls_started(self) -> None:
         """Never: this is served on loopback, in the clear."""
 
-    def time_out(self) -> None:
-        """The client was silent too long."""
-        self._end("timeout")
-
-    def shut_down(self) -> None:
-        """The server stops; while paused, the answer of the host goes first."""
-        self._end("shutdown")
-
     # --- lines
 
-    def _read_line(self) -> Event | None:
+    def _read(self) -> Question | Signal | None:
         end = self._input.find(b"\n", self._start, self._start + LINE_LIMIT + 2)
         if end < 0:
             return self._await_line()
@@ -112,7 +87,7 @@ class ControlSession(Wire):
             self.transcript("C", line)
         return self._serve(line)
 
-    def _await_line(self) -> Event | None:
+    def _await_line(self) -> Signal | None:
         if len(self._input) - self._start > LINE_LIMIT + 1:
             self._cut_off("endless line")
         elif self._eof:
@@ -121,7 +96,7 @@ class ControlSession(Wire):
             return NEED_DATA
         return None
 
-    def _serve(self, line: bytes) -> Event | None:
+    def _serve(self, line: bytes) -> Question | None:
         if found := _setting(line):
             return self._ask(Setting(_text(found[1]), int(found[2])))
         if found := _inquiry(line):
@@ -136,10 +111,6 @@ class ControlSession(Wire):
         else:
             self._cut_off("not the control protocol")
         return None
-
-    def _ask(self, question: Question) -> Question:
-        self._asked = True
-        return question
 
     def _answer(self, ok: bool, *lines: str) -> None:
         self._begun = True
@@ -157,18 +128,6 @@ class ControlSession(Wire):
     def _cut_off(self, reason: str) -> None:
         self._send("ERR")
         self._close(reason)
-
-    def _end(self, reason: str) -> None:
-        if self._asked:
-            self._farewell = reason
-        else:
-            self._close(reason)
-
-    def _close(self, reason: str) -> None:
-        if self._closed is None:
-            self._closed = Closed(reason)
-            self._asked = False
-            self._go_deaf()
 
 
 def _text(name: bytes) -> str:

@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from mta.protocol.events import NEED_DATA, PAUSED, Closed, Signal
+from mta.protocol.asking import AskingSession
+from mta.protocol.events import NEED_DATA, Signal
 from mta.protocol.lines import begins_tls, is_foreign
 from mta.protocol.management_verbs import VERBS, Order, Rank, Refusal
 from mta.protocol.sasl import Password
-from mta.protocol.wire import Wire
 
 GREETING: Final = "Management server ready"
 GOODBYE: Final = "GOODBYE"
@@ -37,24 +37,12 @@ NOT_PERMITTED: Final = "NOT PERMITTED"
 NO_COMMAND: Final = "NOT A COMMAND"
 
 Question: TypeAlias = Password | Order
-Event: TypeAlias = Question | Closed | Signal
 
 
-class ManagementSession(Wire):
-    """One session. Per turn the host calls `receive_data`, then `next_event` until NEED_DATA, PAUSED or
-    Closed, answering what it is asked, and sends `data_to_send`."""
+class ManagementSession(AskingSession[Question]):
+    """One session."""
 
-    __slots__ = (
-        "_asked",
-        "_closed",
-        "_errors",
-        "_failures",
-        "_farewell",
-        "_long",
-        "_skipping",
-        "_user",
-        "rank",
-    )
+    __slots__ = ("_errors", "_failures", "_long", "_skipping", "_user", "rank")
 
     rank: Rank | None
     """Of who is logged in; None in AUTH."""
@@ -64,16 +52,11 @@ class ManagementSession(Wire):
         self.rank = None
         self._user = ""
         """Whom USER named."""
-        self._asked: Question | None = None
-        """What the host has not answered yet."""
         self._failures = 0
         self._long = 0
         self._errors = 0
         self._skipping = False
         """The rest of a line that is too long is still to come."""
-        self._farewell = ""
-        """Why to close once the host has answered."""
-        self._closed: Closed | None = None
 
     # --- the host's side
 
@@ -89,23 +72,15 @@ class ManagementSession(Wire):
         """Instead of `open`: -ERR and Closed."""
         self._cut_off(text, "refused")
 
-    def next_event(self) -> Event:
-        """The next event, or NEED_DATA, or PAUSED while the host owes an answer."""
-        while self._asked is None:
-            event = self._closed or self._read_line()
-            if event is not None:
-                return event
-        return PAUSED
-
     def admit(self, rank: Rank) -> None:
         """Answers a Password: it is right."""
-        self._answered()
+        self._take_question()
         self.rank = rank
         self._reply("PASS")
 
     def deny(self, text: str) -> None:
         """Answers a Password: it is wrong."""
-        self._answered()
+        self._take_question()
         self._failures += 1
         if self._failures >= FAILURES:
             self._farewell = "too many refused logins"
@@ -113,28 +88,20 @@ class ManagementSession(Wire):
 
     def reply(self, text: str, *lines: str) -> None:
         """Answers an Order: done. `text` follows +OK, then the lines come bare."""
-        self._answered()
+        self._take_question()
         self._reply(text, *lines)
 
     def decline(self, text: str) -> None:
         """Answers any question: -ERR and this text."""
-        self._answered()
+        self._take_question()
         self._refuse(text)
 
     def tls_started(self) -> None:
         """Nothing was said before."""
 
-    def time_out(self) -> None:
-        """The client was silent too long."""
-        self._end("timeout")
-
-    def shut_down(self) -> None:
-        """The server stops; while paused, the answer of the host goes first."""
-        self._end("shutdown")
-
     # --- lines
 
-    def _read_line(self) -> Event | None:
+    def _read(self) -> Question | Signal | None:
         end = self._input.find(b"\n", self._start)
         if end < 0:
             return self._await_line()
@@ -142,9 +109,9 @@ class ManagementSession(Wire):
         if self._skipping or len(line) > LINE_LIMIT:
             self._skip(over=True)
             return None
-        return self._read(line.removesuffix(b"\n").removesuffix(b"\r"))
+        return self._read_line(line.removesuffix(b"\n").removesuffix(b"\r"))
 
-    def _await_line(self) -> Event | None:
+    def _await_line(self) -> Signal | None:
         if begins_tls(self._input, self._start):
             self._cut_off("THIS IS NOT TLS", "not the management protocol")
         elif len(self._input) - self._start > LINE_LIMIT:
@@ -166,7 +133,7 @@ class ManagementSession(Wire):
         if not over:
             self._take_all()
 
-    def _read(self, line: bytes) -> Event | None:
+    def _read_line(self, line: bytes) -> Question | None:
         if self.transcript is not None:
             self.transcript("C", line)
         if self.rank is None and is_foreign(line):
@@ -178,7 +145,7 @@ class ManagementSession(Wire):
             self._refuse(str(refusal))
         return None
 
-    def _serve(self, line: str) -> Event | None:
+    def _serve(self, line: str) -> Question | None:
         """Raises Refusal."""
         name, _, argument = line.partition(" ")
         if self.rank is None:
@@ -195,7 +162,7 @@ class ManagementSession(Wire):
         _OWN[verb.name](self)
         return None
 
-    def _serve_stranger(self, name: str, argument: str) -> Event | None:
+    def _serve_stranger(self, name: str, argument: str) -> Question | None:
         """The phase AUTH. Whether a user exists is not told. Raises Refusal."""
         if name == "QUIT" and not argument.strip():
             self._quit()
@@ -208,10 +175,6 @@ class ManagementSession(Wire):
         else:
             raise Refusal("LOG IN FIRST: USER name, PASS password")
         return None
-
-    def _ask(self, question: Question) -> Question:
-        self._asked = question
-        return question
 
     # --- what the session answers by itself
 
@@ -231,43 +194,23 @@ class ManagementSession(Wire):
     def _reply(self, text: str, *lines: str) -> None:
         self._errors = 0
         self._send(f"+OK {text}", *lines)
-        self._leave()
+        self._leave_if_told()
 
     def _refuse(self, text: str) -> None:
         self._errors += 1
         self._send(f"-ERR {text}")
         if self._errors >= ERRORS:
             self._close("too many errors")
-        self._leave()
+        self._leave_if_told()
 
     def _send(self, *lines: str) -> None:
         self._send_octets("".join(f"{line}\r\n" for line in lines).encode())
 
     # --- the end
 
-    def _answered(self) -> None:
-        if self._asked is None:
-            raise RuntimeError("the session has not asked anything")
-        self._asked = None
-
-    def _leave(self) -> None:
-        if self._farewell and self._asked is None:
-            self._close(self._farewell)
-
     def _cut_off(self, text: str, reason: str) -> None:
         self._refuse(text)
         self._close(reason)
-
-    def _end(self, reason: str) -> None:
-        if self._asked is not None:
-            self._farewell = reason
-        else:
-            self._close(reason)
-
-    def _close(self, reason: str) -> None:
-        if self._closed is None:
-            self._closed = Closed(reason)
-            self._go_deaf()
 
 
 _OWN: Final[Mapping[str, Callable[[ManagementSession], None]]] = {

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import pytest
 
-from mta.protocol.control import ControlSession, Event, Inquiry, Setting
+from mta.protocol.control import ControlSession, Inquiry, Question, Setting
 from mta.protocol.events import NEED_DATA, PAUSED, Closed
 from tests.protocol.dialogues import Dialogue, dialogues, said
 
@@ -42,7 +42,7 @@ class Host:
             self._answer(event)
         return self.session.data_to_send()
 
-    def _answer(self, event: Event) -> None:
+    def _answer(self, event: Question) -> None:
         if isinstance(event, Inquiry):
             found = event.name in RANGES
             self.session.reply(found, *([f"{event.name}=10"] if found else []))
