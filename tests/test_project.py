@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mta.cli.main import SUBCOMMANDS
 from tests.conftest import needs
 from tests.instance import ROOT
 
@@ -117,6 +118,16 @@ def test_the_shipped_configuration_finds_its_folders(folder: str) -> None:
 def test_help_names_every_target() -> None:
     targets, *_ = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert [line.split()[1] for line in make("help").splitlines()] == targets.split()
+
+
+def test_the_manual_names_every_subcommand_and_leads_to_every_page() -> None:
+    page = (ROOT / "man" / "mta.8").read_text()
+    listed, see_also = page.partition(".Sh SUBCOMMANDS")[2], page.partition(".Sh SEE ALSO")[2]
+    assert re.findall(r"^\.It Cm (\w+)", listed.partition(".El")[0], re.MULTILINE) == sorted(SUBCOMMANDS)
+    others = {path.name.rpartition(".") for path in (ROOT / "man").iterdir()} - {("mta", ".", "8")}
+    assert re.findall(r"^\.Xr (\S+) (\d)", see_also.partition(".Sh")[0], re.MULTILINE) == [
+        (name, section) for name, _, section in sorted(others, key=lambda page: (page[2], page[0]))
+    ]
 
 
 @pytest.mark.parametrize(
