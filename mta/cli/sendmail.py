@@ -43,6 +43,9 @@ usage: mta sendmail [-ti] [-f SENDER] [-F NAME] [-N NOTIFY] [-R RET] [-V ENVID] 
 
 Send a message from standard input, or show the queue, or try all of it now. See mta-sendmail(8)."""
 
+_NOBODY = re.compile(r'[^",:;<>()]*:\s*;')
+"""A group without members: `undisclosed-recipients:;`."""
+_COMMAS = re.compile(r",(\s*,)+")
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _LINE_END = re.compile(rb"\r\n?|\n")
 _RECIPIENTS: Final = ("to", "cc", "bcc")
@@ -100,7 +103,7 @@ def parse(words: Sequence[str]) -> Options:
         pairs, rest = getopt.gnu_getopt(plain, shape)
     except getopt.GetoptError as error:
         raise CannotStart(USAGE, f"sendmail: {error}") from error
-    recipients = [address for _, address in getaddresses(rest) if address]
+    recipients = [address for word in rest for address in _addresses(word)]
     options = Options(recipients, retry=any(word.startswith("-q") for word in odd))
     for flag, value in pairs:
         _take(options, flag[1], value)
@@ -179,7 +182,18 @@ def recipients_in(header: Iterable[bytes]) -> list[str]:
     fields = [(_name(field), _value(field)) for field in header]
     resent = [value for name, value in fields if name.removeprefix("resent-") in _RECIPIENTS and "-" in name]
     first = [value for name, value in fields if name in _RECIPIENTS]
-    return [address for _, address in getaddresses(resent or first) if address]
+    return [address for value in resent or first for address in _addresses(value)]
+
+
+def _addresses(text: str) -> list[str]:
+    """The addresses of a list, as people write them. Raises CannotStart when one cannot be read: it is sent
+    to all of them or to none."""
+    spared = _COMMAS.sub(",", _NOBODY.sub("", text)).strip(", ")  # RFC 5322 4.4: a comma too many is fine
+    for each in (text, spared):
+        found = [address for _, address in getaddresses([each])]
+        if all(found):
+            return found
+    raise CannotStart(DATA, f"sendmail: {text[:80]!a} has something that is no address")
 
 
 def missing(header: Iterable[bytes], sender: str, name: str, domain: str) -> list[bytes]:

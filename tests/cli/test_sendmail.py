@@ -104,6 +104,15 @@ def test_wrong_usage(words: list[str]) -> None:
     assert error.value.status == 64
 
 
+def test_it_is_sent_to_all_of_them_or_to_nobody() -> None:
+    for words in (["a@x", "b@@"], ["a@x, @"]):
+        with pytest.raises(CannotStart, match="no address") as error:
+            parse(words)
+        assert error.value.status == 65
+    with pytest.raises(CannotStart, match="no address"):
+        recipients_in([b"To: a@x\r\n", b"Cc: b@x, c@@\r\n"])
+
+
 # the header
 
 
@@ -127,6 +136,7 @@ def test_recipients_of_a_header() -> None:
     assert recipients_in(header) == ["a@x", "b@x", "c", "d@x", "e@x"]
     assert recipients_in([*header, b"Resent-To: h@x\r\n", b"Resent-Bcc: i@x\r\n"]) == ["h@x", "i@x"]
     assert recipients_in([b"To: undisclosed-recipients:;\r\n"]) == []
+    assert recipients_in([b"To: a@x,, nobody: ;, b@x,\r\n", b"Cc:\r\n"]) == ["a@x", "b@x"]
 
 
 def test_what_every_message_has() -> None:
