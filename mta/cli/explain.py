@@ -135,13 +135,23 @@ def _explain(office: Office, arguments: argparse.Namespace) -> Iterator[Part]:
     if arguments.login is not None:
         login = Part(f"login {arguments.login}")
         yield login
-        account = _log_in(office, arguments.login, login)
+        visit = Rehearsal(settings, office.accounts, client, None)
+        account = _log_in(office, arguments.login, login) if _offers_login(visit, login) else None
         if account is None:
             return
     yield from _rehearse(Rehearsal(settings, office.accounts, client, account), arguments)
     limits = (*_LIMITS, *(_LIMITS_OF_USERS if account else ()))
     values = shown(settings)
     yield Part("limits", [Step(f"{key} is {values[key]}", key) for key in limits])
+
+
+def _offers_login(visit: Rehearsal, part: Part) -> bool:
+    """Whether there is AUTH at all on this port."""
+    if visit.offers_login:
+        return True
+    part.steps.append(Step("nobody can log in there", "smtp.login"))
+    part.reply = visit.say(b"AUTH PLAIN")
+    return False
 
 
 def _log_in(office: Office, user: str, part: Part) -> Account | None:

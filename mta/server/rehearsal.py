@@ -56,6 +56,10 @@ class Rehearsal:
         self.envelope = Addressing(self, self.trace)
         self.say(b"EHLO rehearsal.example")
 
+    @property
+    def offers_login(self) -> bool:
+        return self.session.terms.login is not None
+
     def say(self, line: bytes) -> str:
         """The reply to a command. Raises DatabaseDown, OSError."""
         self.session.data_to_send()

@@ -102,6 +102,17 @@ def test_it_says_what_the_server_says(server: Instance, sender: str, login: str,
     assert said == answers(server, sender, login=login, port=port)
 
 
+@pytest.mark.parametrize("port", ["smtp", "datagram"])
+def test_where_nobody_can_log_in(server: Instance, port: str) -> None:
+    words = ["--from", "anna@example.org", "--to", "caught", "--ip", "127.0.0.1", "--login", "anna"]
+    _, login = explained(server, *words, "--port", port, status=[1])
+    assert login["steps"][0]["text"] == "nobody can log in there"
+    with smtplib.SMTP("127.0.0.1", server.ports["smtp"]) as client:
+        client.ehlo("client.example")
+        code, text = client.docmd("AUTH PLAIN")
+    assert login["reply"] == re.sub(r" \(session \w+\)$", "", f"{code} {text.decode()}")
+
+
 def deciders(part: dict[str, Any]) -> list[str]:
     """What decided the steps of a part: a row, or a setting and its place."""
     return [step["row"] or f"{step['setting']} {step['origin'].rpartition('/')[2]}" for step in part["steps"]]
@@ -146,7 +157,11 @@ def test_each_step_names_the_row_or_the_place_that_decided_it(server: Instance) 
     [
         (["--ip", "192.0.2.66"], "554 5.7.1 you are not served here", "ban 192.0.2.66"),
         (["--ip", "::ffff:192.0.2.66"], "554 5.7.1 you are not served here", "ban 192.0.2.66"),
-        (["--ip", "127.0.0.1", "--login", "old"], "535 5.7.8", "user old@example.org"),
+        (
+            ["--ip", "127.0.0.1", "--port", "submission", "--login", "old"],
+            "535 5.7.8",
+            "user old@example.org",
+        ),
     ],
 )
 def test_who_gets_no_further_is_told_why(
