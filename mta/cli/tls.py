@@ -9,6 +9,7 @@ import argparse
 import datetime as dt
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography import x509
@@ -21,6 +22,7 @@ from mta.daemon.errors import NOT_PERMITTED, REFUSED, CannotStart
 from mta.daemon.reload import Source
 
 _MOST_DAYS = 3650
+_NAMES = ("mta.crt", "mta.key")
 
 _COMMON_NAME_LIMIT = 64
 """ub-common-name of RFC 5280 appendix A.1; longer names stand in the alternative names alone."""
@@ -37,15 +39,21 @@ def run(source: Source, words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     if not 0 < arguments.days <= _MOST_DAYS:
         parser.error(f"--days: from 1 to {_MOST_DAYS}")
-    hostname = arguments.hostname or source.load().settings.hostname
     folder = arguments.out or source.file.absolute().parent
+    hostname = arguments.hostname or _hostname(source, folder)
     write_pair(folder, *self_signed(hostname, arguments.days))
     return 0
 
 
+def _hostname(source: Source, folder: Path) -> str:
+    """Of a configuration that may ask for TLS already: what it lacks is being made. Raises ConfigError."""
+    made = f"tls.certificate={folder / _NAMES[0]}"
+    return replace(source, overrides=(*source.overrides, made)).load().settings.hostname
+
+
 def write_pair(folder: Path, certificate: bytes, key: bytes) -> None:
     """Write both, and say what to write into the configuration. Raises CannotStart when either exists."""
-    paths = folder / "mta.crt", folder / "mta.key"
+    paths = [folder / name for name in _NAMES]
     _write_new(paths[0], certificate, 0o644)
     try:
         _write_new(paths[1], key, 0o600)

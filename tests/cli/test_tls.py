@@ -53,6 +53,14 @@ def test_it_writes_what_the_configuration_can_use(configuration: Path) -> None:
     assert "TLS: mx.example.org, until " in mta("-f", str(configuration), "-t").stdout
 
 
+def test_a_configuration_that_asks_for_tls_already_is_helped(configuration: Path) -> None:
+    configuration.write_text(CONFIGURATION + 'pop3s: { listen = [ "127.0.0.1:0" ] }\n')
+    assert mta("-f", str(configuration), "-t", check=False).returncode == 78
+    said = mta("-f", str(configuration), "tls", "self-signed").stdout
+    configuration.write_text(configuration.read_text() + said)
+    mta("-f", str(configuration), "-t")
+
+
 @pytest.mark.parametrize("existing", ["mta.crt", "mta.key"])
 def test_it_replaces_nothing(configuration: Path, existing: str) -> None:
     path = configuration.parent / existing
