@@ -27,7 +27,7 @@ def run(source: Source, words: Sequence[str]) -> int:
     if arguments.json:
         print(json.dumps(answer, indent=2))
     else:
-        print("\n".join(_lines(answer)))
+        print("".join(f"{line}\n" for line in _lines(answer)), end="")
         print(end=f"{answer['text']}\n" if answer["text"] else "", file=sys.stderr)
     return int(answer["status"])
 

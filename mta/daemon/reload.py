@@ -70,9 +70,9 @@ class Outcome:
     bad_certificate: str = ""
 
     def answer(self) -> Message:
-        """For the local socket."""
+        """For the local socket. Whoever puts a new certificate in place wants to hear that it is not used."""
         return {
-            "status": self.status,
+            "status": self.status or (CONFIGURATION if self.bad_certificate else 0),
             "text": self.text or self.bad_certificate,
             "changes": [asdict(change) for change in self.changes],
             "certificate": self.certificate is not None,

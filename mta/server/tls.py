@@ -73,6 +73,7 @@ def _load_chain(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None
 
 
 def _complaint(error: ssl.SSLError) -> str:
-    if error.reason == "KEY_VALUES_MISMATCH":
+    # What OpenSSL says of a key of another kind, too: it finds no certificate for one of that kind.
+    if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
         return "the key does not belong to the certificate"
     return reason(error)

@@ -157,6 +157,9 @@ def test_a_bad_pair_leaves_the_old_one_and_other_keys_change(encrypted: Supervis
     encrypted.save("application: {", "application: {\n  debug = true")
     encrypted.await_record("reloaded", key="application.debug")
     assert len(encrypted.records("certificate_refused")) == 1
+    done = encrypted.run("reload")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "no usable pem" in done.stderr
     assert encrypted.greeting()["tls"] is True
 
 

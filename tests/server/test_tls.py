@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 from mta.server.tls import BadCertificate, TlsError, TlsFilter, server_context
@@ -113,11 +113,13 @@ def test_a_bad_pair_is_refused_with_a_reason(pair: Pair) -> None:
 
 
 def test_a_key_of_another_certificate_is_named_as_such(pair: Pair) -> None:
-    other = ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    with pytest.raises(BadCertificate, match="does not belong"):
-        server_context(pair[0], other)
+    kinds = ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 2048)
+    for each in kinds:
+        other = each.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        with pytest.raises(BadCertificate, match="does not belong"):
+            server_context(pair[0], other)
 
 
 def test_a_key_under_a_password_is_refused_and_nobody_is_asked(pair: Pair) -> None:
