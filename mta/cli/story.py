@@ -40,7 +40,7 @@ def run(source: Source, words: Sequence[str]) -> int:
     stories = _wanted(archive, arguments)
     if arguments.json:
         print(json.dumps([_as_json(story) for story in stories], indent=2))
-    else:
+    elif stories:
         print("\n\n".join("\n".join(_lines(story, settings)) for story in stories))
     return _conclude(archive, stories, arguments)
 

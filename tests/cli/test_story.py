@@ -20,6 +20,7 @@ LOGGED = CONFIGURATION.replace('log: { path = "" }', 'log: { path = "../log/mta.
 def story(configuration: Path, *words: str, status: int = 0) -> str:
     done = run("-f", str(configuration), "story", *words, check=False)
     assert done.returncode == status, done
+    assert bool(done.stdout) is (status == 0)
     return done.stdout if status == 0 else done.stderr
 
 
