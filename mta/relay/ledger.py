@@ -202,6 +202,8 @@ class Ledger:
         self._schedule.defer(entry.domain, entry.id, plan, "local-fault", self._clock())
 
     def _gone(self, entry: Entry) -> None:
+        if entry.domain == CONFIRMATIONS.name:
+            self._confirming.discard(entry.id)
         self._landed.append(entry)
         self._schedule.finish(entry.domain, entry.id, self._clock())
 
@@ -327,14 +329,9 @@ class Ledger:
 
     def resume(self, entry: Entry, done: Callable[[], None]) -> None:
         """Finish what its status promises, before anything is sent."""
-
-        def resumed() -> None:
-            self._confirming.discard(entry.id)
-            done()
-
         if entry.domain == CONFIRMATIONS.name:
             self._confirming.add(entry.id)  # a hint of it may have waited for us
-        self._load(entry, partial(self._resumed, entry, resumed))
+        self._load(entry, partial(self._resumed, entry, done))
 
     def _resumed(self, entry: Entry, done: Callable[[], None], loaded: Loaded) -> None:
         if isinstance(loaded, Parcel):
@@ -358,19 +355,19 @@ class Ledger:
         self._load(entry, partial(self._to_confirm, entry, since))
 
     def _to_confirm(self, entry: Entry, since: float, loaded: Loaded) -> None:
-        done = partial(self._confirming.discard, entry.id)
+        forget = partial(self._confirming.discard, entry.id)
         again = partial(self._confirm, entry, since)
         if isinstance(loaded, Parcel):
             loaded.close()
             letter = loaded.letter
             if letter.entry.is_unfinished:
-                done()  # by an old list of names
+                forget()  # by an old list of names
                 return
             status = confirmation(letter, self._clock())
-            self._save(_Case(letter.entry, letter.envelope, status, done))
+            self._save(_Case(letter.entry, letter.envelope, status, _nothing))
         elif isinstance(loaded, FileNotFoundError):
             is_awaited = self._clock() - since < _LINK_PATIENCE
-            self._loop.call_later(_LINK_SECONDS, again if is_awaited else done)
+            self._loop.call_later(_LINK_SECONDS, again if is_awaited else forget)
         elif isinstance(loaded, BrokenLetter):
             tell.set_aside(self._log, f"{entry.domain}/{entry.id}", str(loaded))
             self._aside.put((entry, str(loaded)), partial(self._set_aside, entry, str(loaded)))

@@ -96,6 +96,23 @@ def test_a_relay_that_died_with_its_promise_keeps_it_once(tmp_path: Path) -> Non
     again.close()
 
 
+def test_a_hint_while_the_report_is_made_is_no_second_one(tmp_path: Path) -> None:
+    reading, writing = hints.pair()
+    office = Office(tmp_path, hints=os.dup(reading.fileno()))
+    letter = office.accept(ANNA, sender="carol@example.org")
+    sender = hints.HintSender(writing)
+    office.configure()
+    while office.names(FOLDER):
+        office.loop.turn(1)
+        sender.add(FOLDER, letter)
+        sender.flush()
+    office.until(lambda: office.is_quiet)
+    assert len(office.mailbox("carol")) == 1
+    office.close()
+    reading.close()
+    writing.close()
+
+
 @pytest.mark.parametrize("early", [True, False])
 def test_a_hint_that_waited_for_the_next_relay_makes_no_second_report(tmp_path: Path, early: bool) -> None:
     reading, writing = hints.pair()
