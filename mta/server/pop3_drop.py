@@ -249,9 +249,12 @@ class Begun(NamedTuple):
 
 
 def _begin(drop: MailDrop, wish: Wish, ahead: Sequence[int], octets: int) -> Begun:
-    text = Text(drop.open(wish.position), wish)
-    piece = text.piece(octets)
-    return Begun(text, piece, dict(_read_ahead(drop, wish, ahead, octets)) if text.ended else {})
+    try:
+        text = Text(drop.open(wish.position), wish)
+        piece = text.piece(octets)
+        return Begun(text, piece, dict(_read_ahead(drop, wish, ahead, octets)) if text.ended else {})
+    finally:
+        drop.rest()
 
 
 def _read_ahead(

@@ -7,13 +7,15 @@ reading; a message that was fetched stays in `new` for whoever reads the Maildir
 
 The lock is flock(2) on the Maildir's own folder: it leaves no file behind, ends with the process, and is
 nobody else's business. Deliveries, and programs that read mail, never wait for it. Every folder is opened
-without following links, and only regular files are messages.
+without following links, and only regular files are messages. While nothing is read, that folder is all that
+is open: thousands of sessions are silent at a time, and each descriptor counts as much as a connection.
 
 Everything here blocks, and is for helper threads; one call at a time for one mail drop.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 from array import array
 from collections.abc import Sequence
@@ -72,7 +74,9 @@ class MailDrop:
         self._wire_sizes = sizes
         self.troubles: list[OSError] = []
         """Why `new` or `cur` is left out: it is a link, a file, not for us."""
-        self._folders = {name: folder for name in FOLDERS if (folder := self._enter(name)) is not None}
+        self._folders: dict[str, Directory] = {}
+        """Those that are open now."""
+        self._names = [name for name in FOLDERS if self._is_there(name)]
         self._stamps: Sequence[int] = ()
         self._paths: list[str] = []
         self.sizes = array("Q")
@@ -81,6 +85,7 @@ class MailDrop:
         self.octets = 0
         """The sum of the sizes."""
         self._list()
+        self.rest()
 
     def open(self, position: int) -> OpenMessage:
         """This message. FileNotFoundError: it was removed by somebody else; OSError."""
@@ -93,7 +98,7 @@ class MailDrop:
     def read(self, position: int, most: int) -> bytes | None:
         """All of this message; None when the file has more than so many octets. OSError."""
         folder, _, name = self._paths[position].partition("/")
-        fd, octets = open_regular(self._system, self._folders[folder], name)
+        fd, octets = open_regular(self._system, self._folder(folder), name)
         try:
             return self._system.pread(fd, octets, 0) if octets <= most else None
         finally:
@@ -109,21 +114,35 @@ class MailDrop:
                 failed.append(Removal(self._paths[position], error))
         return failed
 
+    def rest(self) -> None:
+        """Keep no more open than the lock; what else is needed is opened again."""
+        self._folders.clear()
+
     def close(self) -> None:
         """Let others have it; it is of no more use."""
-        self._folders = {}
+        self.rest()
         self._maildir = None
 
     # looking
 
-    def _enter(self, name: str) -> Directory | None:
+    def _is_there(self, name: str) -> bool:
         try:
-            return self._maildir.enter(name) if self._maildir is not None else None
+            self._folder(name)
         except FileNotFoundError:
-            return None
+            return False
         except OSError as error:
             self.troubles.append(error)
-            return None
+            return False
+        return True
+
+    def _folder(self, name: str) -> Directory:
+        """`new` or `cur`. FileNotFoundError; OSError."""
+        folder = self._folders.get(name)
+        if folder is None:
+            if self._maildir is None:
+                raise FileNotFoundError(errno.ENOENT, "there is no mailbox", name)
+            folder = self._folders[name] = self._maildir.enter(name)
+        return folder
 
     def _list(self) -> None:
         files = self._look()
@@ -145,12 +164,12 @@ class MailDrop:
 
     def _files(self) -> dict[str, _File]:
         found: dict[str, _File] = {}
-        for folder in self._folders:
+        for folder in self._names:
             self._add_files(found, folder)
         return found
 
     def _add_files(self, found: dict[str, _File], folder: str) -> None:
-        directory = self._folders[folder].again()
+        directory = self._folder(folder).again()
         with self._system.scandir(directory.fd) as entries:
             for entry in entries:
                 name = entry.name
@@ -167,7 +186,7 @@ class MailDrop:
         be, it is not shown."""
         folder, _, name = file.path.partition("/")
         new_name = renamed(name, file.inode)
-        directory = self._folders[folder].fd
+        directory = self._folder(folder).fd
         with suppress(OSError):
             self._system.rename(name, directory, new_name, directory)
             found[read_name(new_name).unique] = file._replace(path=f"{folder}/{new_name}")
@@ -176,11 +195,11 @@ class MailDrop:
         if file.wire_octets is not None:
             return file.wire_octets
         folder, _, name = file.path.partition("/")
-        return self._wire_sizes.of(self._folders[folder], name)
+        return self._wire_sizes.of(self._folder(folder), name)
 
     def _changed(self) -> Sequence[int]:
         """When each folder changed last."""
-        return [self._system.fstat(folder.fd).st_mtime_ns for folder in self._folders.values()]
+        return [self._system.fstat(self._folder(name).fd).st_mtime_ns for name in self._names]
 
     def _find_again(self) -> None:
         """Somebody has moved messages: learn where they are now."""
@@ -196,7 +215,7 @@ class MailDrop:
 
     def _open(self, position: int) -> OpenMessage:
         folder, _, name = self._paths[position].partition("/")
-        return OpenMessage(self._system, *open_regular(self._system, self._folders[folder], name))
+        return OpenMessage(self._system, *open_regular(self._system, self._folder(folder), name))
 
     def _remove(self, position: int) -> None:
         try:
@@ -208,7 +227,7 @@ class MailDrop:
 
     def _unlink(self, position: int) -> None:
         folder, _, name = self._paths[position].partition("/")
-        self._system.unlink(name, dir_fd=self._folders[folder].fd)
+        self._system.unlink(name, dir_fd=self._folder(folder).fd)
 
 
 class _File(NamedTuple):

@@ -393,3 +393,16 @@ def test_what_cannot_be_removed_does_not_keep_the_others(store: Store, maildir: 
     assert failed.name == "new/1.b"
     assert isinstance(failed.error, IsADirectoryError | PermissionError)
     assert os.listdir(maildir / "new") == ["1.b"]
+
+
+def test_an_open_mail_drop_keeps_one_descriptor(store: Store, maildir: Path) -> None:
+    put(maildir / "new", "1795202214.a.host", b"first\n")
+    put(maildir / "cur", "1795202215.b.host:2,S", b"second\n")
+    before = set(os.listdir("/proc/self/fd"))
+    drop = opened(store)
+
+    assert len(set(os.listdir("/proc/self/fd")) - before) == 1
+    assert texts(drop) == [b"first\n", b"second\n"]
+    drop.rest()
+    assert len(set(os.listdir("/proc/self/fd")) - before) == 1
+    assert drop.remove([0, 1]) == []
