@@ -194,8 +194,10 @@ def _own_logs(settings: Settings, user: User | None) -> None:
 
 
 def needed_descriptors(settings: Settings) -> int:
-    """How many a process with all the connections that the limits allow has open."""
-    return settings.limits.connections + OWN_DESCRIPTORS
+    """How many a process with all the connections that the limits allow has open. Each may be one of POP3,
+    which holds the lock of a mail drop, too."""
+    each = 2 if settings.pop3.listen or settings.pop3s.listen else 1
+    return each * settings.limits.connections + OWN_DESCRIPTORS
 
 
 def configured_pair(settings: Settings) -> Pair | None:

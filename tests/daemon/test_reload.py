@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from mta.cli.tls import self_signed
+from mta.config import Settings
+from mta.daemon.reload import needed_descriptors
 from tests.daemon.conftest import Maker
 from tests.daemon.supervised import Supervised
 
@@ -169,3 +171,16 @@ def test_a_bad_pair_under_a_new_name_is_a_bad_configuration(server: Supervised, 
     assert done.returncode == 78
     assert f"tls: {tmp_path}/none: No such file or directory" in done.stderr
     assert server.greeting()["tls"] is False
+
+
+def test_a_session_of_pop3_needs_a_descriptor_for_the_lock_of_its_mail_drop() -> None:
+    def needed(**groups: object) -> int:
+        said = {
+            "hostname": "mx.example.org",
+            "local": {"domains": ["example.org"]},
+            "limits": {"connections": 500},
+            **groups,
+        }
+        return needed_descriptors(Settings.model_validate(said, context=Path("/")))
+
+    assert needed(pop3={"listen": ["127.0.0.1:110"]}) - needed(pop3={"listen": []}) == 500
