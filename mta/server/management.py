@@ -24,7 +24,7 @@ from mta.protocol.management_verbs import (
     Report,
     ResetPassword,
 )
-from mta.protocol.replies import Reply
+from mta.protocol.replies import BANNED, Reply
 from mta.protocol.sasl import Password
 from mta.protocol.scram import Verifier
 from mta.server.attendance import Attendance
@@ -237,7 +237,7 @@ _ANSWERS: Final[Mapping[type, Callable[[ManagementHost, Any], None]]] = {
 
 MANAGEMENT: Final = Service(
     receive=ManagementHost,
-    refuse=lambda _reply: b"-ERR TOO MANY CONNECTIONS\r\n",
+    refuse=lambda reply: b"-ERR NOT PERMITTED\r\n" if reply is BANNED else b"-ERR TOO MANY CONNECTIONS\r\n",
     timeout=lambda _settings: _PATIENCE,
     greets=False,
     apart=True,

@@ -230,4 +230,4 @@ POP3: Final = Service(
     greets=False,
 )
 """Mail for those who fetch it. Many clients send before they are greeted, and nobody else may be meant."""
-POP3S: Final = replace(POP3, tls=True)
+POP3S: Final = replace(POP3, refuse=lambda _reply: b"", tls=True)
