@@ -106,7 +106,9 @@ def _connected(where: place.Place, context: ssl.SSLContext | None) -> socket.soc
         text = f"{host} port {port}: its certificate is not to be trusted: {error.verify_message}"
         raise CannotStart(REFUSED, text) from error
     except OSError as error:
-        raise CannotStart(TEMPORARY, f"{host} port {port}: nobody answers: {error}") from error
+        raise CannotStart(
+            TEMPORARY, f"{host} port {port}: nobody answers: {error.strerror or error}"
+        ) from error
 
 
 class Dialogue:
@@ -126,7 +128,7 @@ class Dialogue:
             while self._next() not in (f"+OK {GOODBYE}", ""):
                 pass
         except OSError as error:
-            raise CannotStart(TEMPORARY, f"the connection is lost: {error}") from error
+            raise CannotStart(TEMPORARY, f"the connection is lost: {error.strerror or error}") from error
         return 0 if done else REFUSED
 
     def _ask(self, line: str) -> bool:

@@ -49,7 +49,9 @@ class Dialogue:
             self._socket = socket.create_connection(where, _PATIENCE)
         except OSError as error:
             host, port = where
-            raise CannotStart(TEMPORARY, f"{host} port {port}: nobody answers: {error}") from error
+            raise CannotStart(
+                TEMPORARY, f"{host} port {port}: nobody answers: {error.strerror or error}"
+            ) from error
         self._lines = self._socket.makefile("rb")
 
     def __enter__(self) -> Dialogue:
@@ -65,7 +67,7 @@ class Dialogue:
             self._socket.sendall(" ".join(line.split()).encode("utf-8", "replace") + b"\r\n")
             return list(self._reply())
         except OSError as error:
-            raise CannotStart(TEMPORARY, f"the connection is lost: {error}") from error
+            raise CannotStart(TEMPORARY, f"the connection is lost: {error.strerror or error}") from error
 
     def _reply(self) -> Iterator[str]:
         while True:

@@ -148,7 +148,7 @@ def _connected(host: str, port: int) -> Iterator[Server]:
             yield server
             server.leave()
     except OSError as error:
-        raise CannotStart(TEMPORARY, f"{where}: {error}") from error
+        raise CannotStart(TEMPORARY, f"{where}: {error.strerror or error}") from error
 
 
 def system_count(port: int) -> int:

@@ -57,7 +57,9 @@ def _locked_desk(settings: Settings) -> QueueDesk:
         desk.fill(known, queue)
     except OSError as error:
         status = NOT_PERMITTED if isinstance(error, PermissionError) else TEMPORARY
-        raise CannotStart(status, f"{maildir.path}: the queue cannot be read: {error}") from error
+        raise CannotStart(
+            status, f"{maildir.path}: the queue cannot be read: {error.strerror or error}"
+        ) from error
     found = desk.QueueDesk(known, queue)
     found.enabled = settings.relay.enabled
     return found

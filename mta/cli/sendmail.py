@@ -247,7 +247,9 @@ def submit(settings: Settings, options: Options, sender: str, recipients: list[s
     except smtplib.SMTPDataError as error:
         _require((error.smtp_code, _octets(error.smtp_error)), "the message")
     except OSError as error:  # all of smtplib's are such
-        raise CannotStart(TEMPORARY, f"sendmail: {listener}: no server takes it now: {error}") from error
+        raise CannotStart(
+            TEMPORARY, f"sendmail: {listener}: no server takes it now: {error.strerror or error}"
+        ) from error
 
 
 def _part(session: smtplib.SMTP) -> None:

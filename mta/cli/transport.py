@@ -93,7 +93,7 @@ class Tcp:
         try:
             return self._reply()
         except Lost:
-            raise Lost(f"connection lost: {error}") from error
+            raise Lost(f"connection lost: {error.strerror or error}") from error
 
     def _reply(self) -> bytes:
         reply = b""
@@ -103,7 +103,7 @@ class Tcp:
             try:
                 octets = self._socket.recv(4096)
             except OSError as error:
-                raise Lost(f"no reply: {error}") from error
+                raise Lost(f"no reply: {error.strerror or error}") from error
             if not octets:
                 raise Lost("the server has closed the connection")
             self.record("S", octets)

@@ -116,8 +116,8 @@ def _purge(office: Office, account: Account) -> None:
     try:
         mailbox.purge(office.settings.application.maildir.path, account.folder)
     except OSError as error:
-        text = f"{account.folder} cannot be removed: {error}; {account.address} is disabled, try again"
-        raise CannotStart(TEMPORARY, text) from error
+        why = f"{account.folder} cannot be removed: {error.strerror or error}"
+        raise CannotStart(TEMPORARY, f"{why}; {account.address} is disabled, try again") from error
 
 
 def _done(arguments: argparse.Namespace, account: Account, text: str, password: str = "") -> int:
@@ -150,7 +150,7 @@ def _show(office: Office, arguments: argparse.Namespace) -> int:
     try:
         used = mailbox.used(office.settings.application.maildir.path, account.folder)
     except OSError as error:
-        raise CannotStart(TEMPORARY, f"{account.folder} cannot be read: {error}") from error
+        raise CannotStart(TEMPORARY, f"{account.folder} cannot be read: {error.strerror or error}") from error
     aliases = office.accounts.aliases_of(account)
     if arguments.json:
         held = {"octets": used.octets, "messages": used.messages, "aliases": aliases}
