@@ -260,13 +260,14 @@ def play(folder: Path, seed: int) -> None:
 
 
 def live_through(around: World) -> None:
-    """Mail comes in, and now and then something changes."""
+    """Mail comes in, and now and then something changes. The relay is killed once at least."""
     end = time.monotonic() + ROUND
     while time.monotonic() < end:
         around.hand_in()
         if around.random.random() < 1 / 20:
             around.change_names()
-        if around.random.random() < 1 / 40:
+        late = not around.kills and time.monotonic() > end - ROUND / 2
+        if around.random.random() < 1 / 40 or late:
             around.kill()
     assert all(mail.accepted for mail in around.mails)
 
