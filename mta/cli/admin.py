@@ -14,8 +14,8 @@ from typing import Final
 from mta.cli import place
 from mta.daemon.errors import REFUSED, TEMPORARY, CannotStart
 from mta.daemon.reload import Source
-from mta.protocol.management import GOODBYE
-from mta.protocol.management_verbs import LONGEST_PAUSE, VERBS
+from mta.protocol.management.session import GOODBYE
+from mta.protocol.management.verbs import LONGEST_PAUSE, VERBS
 
 VERSION: Final = "1.0"
 """Of the protocol."""

@@ -26,7 +26,7 @@ from mta.policy import Policy, Step, client_address
 from mta.protocol.replies import BAD_LOGIN, BANNED
 from mta.relay.routing.explained import explain_route
 from mta.server.desk import Client
-from mta.server.rehearsal import Rehearsal
+from mta.server.smtp.rehearsal import Rehearsal
 from mta.store import CONFIRMATIONS, Mailbox, Recipient
 from mta.users.account import Account
 from mta.users.bans import Bans

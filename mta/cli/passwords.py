@@ -8,6 +8,7 @@ import argparse
 import sys
 from getpass import getpass
 
+from mta.cli.interrupt import orderly
 from mta.config import Settings
 from mta.daemon.errors import REFUSED, USAGE, CannotStart
 from mta.users.passwords import Secrets, fault_of, generate, make_secrets
@@ -50,8 +51,9 @@ def _typed(address: str) -> str:
     if not sys.stdin.isatty():
         raise CannotStart(USAGE, "there is no terminal to ask: say --password-stdin or --generate")
     try:
-        password = getpass(f"New password for {address}: ")
-        again = getpass("Again: ")
+        with orderly():
+            password = getpass(f"New password for {address}: ")
+            again = getpass("Again: ")
     except EOFError as error:
         raise CannotStart(REFUSED, "no password was given") from error
     if password != again:

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from mta.loop import GONE, READ, WRITE, Loop
-from mta.protocol.client_events import ClientEvent, Closed, Decided, Failed, Refused, StartTls, WantText
+from mta.protocol.client.events import ClientEvent, Closed, Decided, Failed, Refused, StartTls, WantText
+from mta.protocol.client.session import SmtpClient
 from mta.protocol.events import NEED_DATA, PAUSED
-from mta.protocol.smtp_client import SmtpClient
 from mta.relay.outcome import Reason
 from mta.relay.routing.routes import Hop
 from mta.tls import CertificateError, TlsError, TlsFilter

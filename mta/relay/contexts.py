@@ -13,7 +13,7 @@ from collections import OrderedDict
 from enum import Enum
 from typing import Final, Literal
 
-from mta.protocol.client_events import Failed, Fault
+from mta.protocol.client.events import Failed, Fault
 from mta.relay.connection import Cause, Connection
 from mta.relay.routing.routes import Hop
 from mta.tls import client_context

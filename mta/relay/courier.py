@@ -25,7 +25,7 @@ from mta.config.units import Unfit
 from mta.identifier import Identifiers
 from mta.log.log import Log
 from mta.loop import Loop
-from mta.protocol.client_events import (
+from mta.protocol.client.events import (
     ClientEvent,
     Decided,
     Failed,
@@ -36,7 +36,7 @@ from mta.protocol.client_events import (
     Stage,
     WantText,
 )
-from mta.protocol.smtp_client import ClientTerms, SmtpClient
+from mta.protocol.client.session import ClientTerms, SmtpClient
 from mta.relay.clock import SteadyClock
 from mta.relay.connection import Cause, Connection, Unreached
 from mta.relay.contexts import Contexts, Manner

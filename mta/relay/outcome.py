@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
-from mta.protocol.answers import Answer
-from mta.protocol.client_events import Accepted, Failed, Fate, Fault, Refused, Stage
+from mta.protocol.client.answers import Answer
+from mta.protocol.client.events import Accepted, Failed, Fate, Fault, Refused, Stage
 
 _NOTHING: Final = "nothing to do, it will be tried again"
 _THEIRS: Final = "nothing to do here; if it lasts, ask the other side"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
-from mta.protocol.client_events import Forward, Mail
+from mta.protocol.client.events import Forward, Mail
 from mta.relay.conversion.sevenbit import Unconvertible, to_seven_bits
 from mta.relay.letters import Letter
 from mta.relay.outcome import Outcome

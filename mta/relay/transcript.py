@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from mta.log import events as tell
 from mta.log.log import Log
-from mta.protocol.smtp_client import SmtpClient
+from mta.protocol.client.session import SmtpClient
 
 
 def transcribe(

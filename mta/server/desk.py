@@ -20,12 +20,12 @@ from mta.identifier import Identifiers
 from mta.log.log import Log
 from mta.loop import Loop
 from mta.policy import Policy
-from mta.protocol.terms import LoginTerms, Terms
-from mta.server.hourly import Hourly
-from mta.server.intermission import Intermission
+from mta.protocol.smtp.terms import LoginTerms, Terms
 from mta.server.memory import Memory
+from mta.server.smtp.hourly import Hourly
+from mta.server.smtp.trace import TraceWriter
+from mta.server.steering.intermission import Intermission
 from mta.server.tls import ServerContext
-from mta.server.trace import TraceWriter
 from mta.store import Committer, Helpers, Space, Store, Usage
 from mta.users.accounts import Accounts
 from mta.users.books import Books

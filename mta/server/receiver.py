@@ -21,18 +21,18 @@ from mta.log.log import Log
 from mta.loop import Loop
 from mta.policy import Policy, client_address
 from mta.protocol.replies import BANNED, SPOKE_TOO_SOON, Reply
-from mta.server import roster
 from mta.server.connection import Connect, Connection, Transport
-from mta.server.datagram import DatagramListener
+from mta.server.datagram.listener import DatagramListener
 from mta.server.desk import Ask, Client, Desk, Message, Rules
-from mta.server.hourly import Hourly
-from mta.server.intermission import Intermission
 from mta.server.listener import Admission, Listener
 from mta.server.memory import Memory
 from mta.server.service import Guest
 from mta.server.services import SERVICES
+from mta.server.smtp.hourly import Hourly
+from mta.server.smtp.trace import TraceWriter
+from mta.server.steering import roster
+from mta.server.steering.intermission import Intermission
 from mta.server.tally import CommitTally
-from mta.server.trace import TraceWriter
 from mta.store import Committer, Helpers, Recovery, Space, Store, Unfinished, Usage
 from mta.users.accounts import Accounts
 from mta.users.books import Books

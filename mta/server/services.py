@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from mta.server.control import CONTROL
-from mta.server.datagram import DATAGRAM
-from mta.server.management import MANAGEMENT
-from mta.server.pop3 import POP3, POP3S
+from mta.server.datagram.listener import DATAGRAM
+from mta.server.pop3.host import POP3, POP3S
 from mta.server.service import Service
-from mta.server.smtp import SMTP, SUBMISSION, SUBMISSIONS
+from mta.server.smtp.host import SMTP, SUBMISSION, SUBMISSIONS
+from mta.server.steering.control import CONTROL
+from mta.server.steering.management import MANAGEMENT
 
 SERVICES: Final[Mapping[str, Service]] = {
     "smtp": SMTP,

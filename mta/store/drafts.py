@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 
 from mta.store.folders import Directory
-from mta.store.spares import Spares
+from mta.store.letters.spares import Spares
 from mta.store.system import System
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

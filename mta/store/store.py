@@ -21,12 +21,12 @@ from mta.store.commit import GroupCommit
 from mta.store.delivery import Delivery, Stored, Text, failure
 from mta.store.envelope import Mailbox
 from mta.store.folders import Folders
-from mta.store.maildrop import MailDrop, open_maildrop
-from mta.store.maildrop_sizes import WireSizes
-from mta.store.once import Once
-from mta.store.queue import Queue
+from mta.store.letters.once import Once
+from mta.store.letters.queue import Queue
+from mta.store.letters.spares import Spares
+from mta.store.maildrop.drop import MailDrop, open_maildrop
+from mta.store.maildrop.sizes import WireSizes
 from mta.store.records import Records, Recovery, Unfinished
-from mta.store.spares import Spares
 from mta.store.syncing import Syncing
 from mta.store.system import System, syncs_together
 from mta.store.usage import EMPTY, Used, count

@@ -18,7 +18,7 @@ from mta.store.drafts import Draft
 from mta.store.envelope import Domain, Envelope, Mailbox, Way
 from mta.store.folders import Directory, Folders, Place
 from mta.store.letter import Letter, envelope_lines, first_line
-from mta.store.spares import Spares
+from mta.store.letters.spares import Spares
 from mta.store.system import System
 
 _CHUNK = 1_000_000

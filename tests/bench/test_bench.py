@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.protocol.pop3_text import added_octets
+from mta.protocol.pop3.text import added_octets
 from mta.store import Store
 from tests.bench import pop3, processes
 from tests.bench.generator import Load

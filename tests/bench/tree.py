@@ -9,7 +9,7 @@ from pathlib import Path
 from mta.identifier import Identifiers
 from mta.store import Domain, Entry, Envelope, Recipient, Standing, State, Status
 from mta.store.letter import envelope_lines, first_line
-from mta.store.status import write_status
+from mta.store.letters.status import write_status
 
 MESSAGE = b"From: <sender@example.org>\r\nSubject: one of many\r\n\r\n" + b"x" * 145 + b"\r\n"
 """200 octets."""

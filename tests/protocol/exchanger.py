@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from mta.protocol.client_events import (
+from mta.protocol.client.events import (
     Closed,
     Decided,
     Fate,
@@ -23,7 +23,7 @@ from mta.protocol.client_events import (
     StartTls,
     WantText,
 )
-from mta.protocol.smtp_client import ClientTerms, SmtpClient
+from mta.protocol.client.session import ClientTerms, SmtpClient
 
 ALL = ("PIPELINING", "CHUNKING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 1000000", "ENHANCEDSTATUSCODES")
 

@@ -33,8 +33,8 @@ from mta.protocol.events import (
 from mta.protocol.replies import Reply
 from mta.protocol.sasl import Disproved, NeedVerifier, Password, Proven
 from mta.protocol.scram import Verifier, keys_of
-from mta.protocol.smtp_server import SmtpServer, Terms
-from mta.protocol.terms import LoginTerms
+from mta.protocol.smtp.server import SmtpServer, Terms
+from mta.protocol.smtp.terms import LoginTerms
 
 TERMS = Terms(
     hostname=b"mx.example.org",

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Final
 
-from mta.protocol import pop3_replies as replies
 from mta.protocol import sasl
-from mta.protocol.pop3_events import (
+from mta.protocol.pop3 import replies
+from mta.protocol.pop3.events import (
     NEED_DATA,
     PAUSED,
     Closed,
@@ -25,11 +25,11 @@ from mta.protocol.pop3_events import (
     StartTls,
     Update,
 )
-from mta.protocol.pop3_replies import Reply
-from mta.protocol.pop3_server import Pop3Server
-from mta.protocol.pop3_terms import Pop3Terms
-from mta.protocol.pop3_text import WireText, added_octets
-from mta.protocol.terms import LoginTerms
+from mta.protocol.pop3.replies import Reply
+from mta.protocol.pop3.server import Pop3Server
+from mta.protocol.pop3.terms import Pop3Terms
+from mta.protocol.pop3.text import WireText, added_octets
+from mta.protocol.smtp.terms import LoginTerms
 
 PASSWORDS: Final = {"alice": "secret", "carol": "secret", "päivi": "salasana ✓", "spaces": " a  b "}
 

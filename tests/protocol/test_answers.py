@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.protocol.answers import LINE_BOUND, LINES_BOUND, Answer, AnswerWire, Malformed
+from mta.protocol.client.answers import LINE_BOUND, LINES_BOUND, Answer, AnswerWire, Malformed
 from tests.protocol.exchanger import pieces
 
 

@@ -14,8 +14,8 @@ from mta.protocol import replies
 from mta.protocol.events import NEED_DATA, PAUSED, Closed, Sender
 from mta.protocol.replies import Reply
 from mta.protocol.sasl import LINE_LIMIT, NeedVerifier, Password
-from mta.protocol.smtp_server import SmtpServer
-from mta.protocol.states import START, TLS_STARTING
+from mta.protocol.smtp.server import SmtpServer
+from mta.protocol.smtp.states import START, TLS_STARTING
 from tests.protocol.host import PENCIL, TERMS, Host, codes, host, login_terms, replies_of
 from tests.protocol.scram_client import ScramClient
 

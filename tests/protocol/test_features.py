@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.protocol.features import Features, parse_features
+from mta.protocol.client.features import Features, parse_features
 
 
 def test_all_of_them() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.protocol.header import MOST, Header
+from mta.protocol.smtp.header import MOST, Header
 
 MESSAGE = b"Subject: a\nX-Folded: one\n\ttwo\nfrom :b\n: no name\nDate: c\n\nTo: not me\n"
 FIELDS = [(b"subject", b"a"), (b"x-folded", b"one\n\ttwo"), (b"from", b"b")]

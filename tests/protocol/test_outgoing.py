@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.protocol.outgoing import OutgoingText
+from mta.protocol.client.mail import OutgoingText
 from tests.protocol.exchanger import pieces
 
 ENDS = (b"\n", b"\r", b"\r\n", b"\n\r", b"\r\r\n")

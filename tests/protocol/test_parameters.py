@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mta.protocol.parameters import ENVID, NOTIFY, ORCPT, Parameter, notify_of, orcpt_of
 from mta.protocol.replies import Refusal
+from mta.protocol.smtp.parameters import ENVID, NOTIFY, ORCPT, Parameter, notify_of, orcpt_of
 
 OCTETS = [bytes((number,)) for number in range(256)]
 

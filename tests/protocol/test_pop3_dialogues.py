@@ -21,7 +21,7 @@ from dataclasses import replace
 
 import pytest
 
-from mta.protocol import pop3_replies as replies
+from mta.protocol.pop3 import replies
 from tests.protocol.dialogues import Dialogue, dialogues, matches, said
 from tests.protocol.pop3_host import TERMS, Pop3Host
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.protocol import pop3_replies as replies
 from mta.protocol import sasl
 from mta.protocol.events import NEED_DATA, PAUSED, Closed
-from mta.protocol.pop3_events import Event, Listing, More
-from mta.protocol.pop3_replies import Reply, err, ok
-from mta.protocol.pop3_server import OUTPUT_BOUND, Pop3Server
-from mta.protocol.pop3_verbs import CAPA, TABLE, VERBS
+from mta.protocol.pop3 import replies
+from mta.protocol.pop3.events import Event, Listing, More
+from mta.protocol.pop3.replies import Reply, err, ok
+from mta.protocol.pop3.server import OUTPUT_BOUND, Pop3Server
+from mta.protocol.pop3.verbs import CAPA, TABLE, VERBS
 from mta.protocol.replies import TOO_MANY_CONNECTIONS
 from mta.protocol.scram import Verifier, keys_of
 from tests.protocol.pop3_host import LOGIN, TERMS, Pop3Host, logged_in, pop3_host

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.protocol.pop3_surrogate import surrogate
+from mta.protocol.pop3.surrogate import surrogate
 
 INTERNATIONAL = (
     "Return-Path: <päivi@esimerkki.example>\n"

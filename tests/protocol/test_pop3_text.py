@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mta.protocol.pop3_text import WireText, added_octets, whole_text
+from mta.protocol.pop3.text import WireText, added_octets, whole_text
 
 OCTETS = st.lists(st.sampled_from((b"\n", b"\r\n", b"\r", b".", b"..", b"a", b"\0", b"\xff", b"text"))).map(
     b"".join

@@ -6,11 +6,12 @@ import sys
 
 import pytest
 
-from mta.protocol import replies, states
+from mta.protocol import replies
 from mta.protocol.events import NEED_DATA, PAUSED, Closed, Data, Discarded, Recipient, Sender, StartTls, Text
 from mta.protocol.replies import Reply
-from mta.protocol.smtp_server import SmtpServer
-from mta.protocol.verbs import TABLE, VERBS, Verb
+from mta.protocol.smtp import states
+from mta.protocol.smtp.server import SmtpServer
+from mta.protocol.smtp.verbs import TABLE, VERBS, Verb
 from tests.protocol.host import ENVELOPE, TERMS, Host, advance, codes, fresh, host, in_data
 
 # --- the contract with the host

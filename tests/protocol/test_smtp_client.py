@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from mta.protocol.answers import Answer
-from mta.protocol.client_events import (
+from mta.protocol.client.answers import Answer
+from mta.protocol.client.events import (
     Accepted,
     Closed,
     Decided,
@@ -23,10 +23,10 @@ from mta.protocol.client_events import (
     StartTls,
     WantText,
 )
+from mta.protocol.client.features import Features
+from mta.protocol.client.login import Login
+from mta.protocol.client.session import PATIENCE, ClientTerms, SmtpClient
 from mta.protocol.events import NEED_DATA, PAUSED
-from mta.protocol.features import Features
-from mta.protocol.login import Login
-from mta.protocol.smtp_client import PATIENCE, ClientTerms, SmtpClient
 from tests.protocol.exchanger import ALL, TERMS, Connection, Does, Exchanger, Letter, carry, mail, pieces
 
 TEXT = b"Subject: x\r\n\r\n.hello\r\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from mta.protocol.answers import Answer
-from mta.protocol.client_events import (
+from mta.protocol.client.answers import Answer
+from mta.protocol.client.events import (
     Accepted,
     Closed,
     Decided,
@@ -18,8 +18,8 @@ from mta.protocol.client_events import (
     Stage,
     WantText,
 )
+from mta.protocol.client.session import SmtpClient
 from mta.protocol.events import NEED_DATA, PAUSED
-from mta.protocol.smtp_client import SmtpClient
 from tests.protocol.exchanger import ALL, TERMS, Connection, Does, Exchanger, Letter, carry, mail
 
 DATA = ("PIPELINING",)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.protocol.client_events import Accepted, Closed, Decided, Failed, Fate, Fault, Refused, Stage
-from mta.protocol.smtp_client import SmtpClient
+from mta.protocol.client.events import Accepted, Closed, Decided, Failed, Fate, Fault, Refused, Stage
+from mta.protocol.client.session import SmtpClient
 from mta.relay.outcome import Delivered, Never, Outcome, Reason, TryLater, judge
 from tests.protocol.exchanger import ALL, TERMS, Connection, Does, Exchanger, carry, mail
 

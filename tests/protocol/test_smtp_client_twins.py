@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mta.protocol.client_events import Accepted, Forward, Mail, Refused
+from mta.protocol.client.events import Accepted, Forward, Mail, Refused
+from mta.protocol.client.session import ClientTerms, SmtpClient
 from mta.protocol.events import Recipient, Sender
 from mta.protocol.replies import LOCAL_FAULT
-from mta.protocol.smtp_client import ClientTerms, SmtpClient
 from tests.protocol.exchanger import TERMS, Connection, Letter, carry, mail, pieces
 from tests.protocol.host import Host, host
 from tests.protocol.test_outgoing import SMUGGLED, VECTORS, in_crlf

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.protocol.address import parse_path
-from mta.protocol.client_events import Failed, Fault, Forward, Mail
-from mta.protocol.features import Features, parse_features
-from mta.protocol.transaction import Transaction
+from mta.protocol.client.events import Failed, Fault, Forward, Mail
+from mta.protocol.client.features import Features, parse_features
+from mta.protocol.client.transaction import Transaction
 from tests.protocol.exchanger import mail
 
 EVERYTHING = parse_features(["SIZE", "8BITMIME", "SMTPUTF8", "DSN"])

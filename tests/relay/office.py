@@ -21,7 +21,7 @@ from mta.log.logfmt import Record, parse_record
 from mta.loop import READ, WRITE, Loop
 from mta.relay.runner import Relay
 from mta.store import Delivery, Domain, Entry, Envelope, Recipient, Standing, State, Status, Store
-from mta.store.status import read_status
+from mta.store.letters.status import read_status
 from mta.store.system import System
 from tests.protocol.exchanger import Does, Exchanger
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mta.protocol.answers import Answer
-from mta.protocol.client_events import Accepted, Failed, Fate, Fault, Refused, Stage
+from mta.protocol.client.answers import Answer
+from mta.protocol.client.events import Accepted, Failed, Fate, Fault, Refused, Stage
 from mta.relay.outcome import Delivered, Never, Reason, TryLater, another_host_may_help, judge
 
 OF_HOST = (Stage.GREETING, Stage.EHLO, Stage.HELO, Stage.STARTTLS, Stage.AUTH, Stage.READY, Stage.RSET)

@@ -10,7 +10,7 @@ import dns.rcode
 import pytest
 
 from mta.loop import Loop
-from mta.protocol.login import Login
+from mta.protocol.client.login import Login
 from mta.relay.outcome import Never, Reason, TryLater
 from mta.relay.routing.router import Router, Routing
 from mta.relay.routing.routes import Decision, Own, Route, Terms

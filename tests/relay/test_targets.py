@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mta.config.units import Unfit
-from mta.protocol.login import Login
+from mta.protocol.client.login import Login
 from mta.relay.routing.own import interface_addresses
 from mta.relay.routing.routes import Tls
 from mta.relay.routing.targets import (

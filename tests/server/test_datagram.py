@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from mta.counters import CONNECTIONS_CURRENT, CONNECTIONS_TOTAL
-from mta.server import datagram
-from mta.server.datagram import LONGEST, SILENT_PORTS, RateLimit, is_answered
-from mta.server.way_back import way_back
+from mta.server.datagram import listener as datagram
+from mta.server.datagram.listener import LONGEST, SILENT_PORTS, RateLimit, is_answered
+from mta.server.datagram.way_back import way_back
 from tests.server.datagrams import DATAGRAM, DatagramHouse, Peer
 from tests.server.receiver import KEY
 
@@ -152,7 +152,7 @@ def test_a_listener_that_goes_says_good_bye(house: DatagramHouse) -> None:
 def test_a_defect_of_ours_costs_one_session(house: DatagramHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = house.peer().open(), house.peer().open()
     first.say(b"HELO x")
-    monkeypatch.setattr("mta.server.smtp.SmtpHost.handle", None)
+    monkeypatch.setattr("mta.server.smtp.host.SmtpHost.handle", None)
     first.ask_in_vain(b"MAIL FROM:<s@x.example>\r\n")
     assert len(house.records("fault")) == 1
     assert second.say(b"NOOP")[0].startswith(b"250")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mta.server import hourly
-from mta.server.hourly import Hourly
+from mta.server.smtp import hourly
+from mta.server.smtp.hourly import Hourly
 from tests.policy.book import account
 
 ANNA, BERT = account("anna@local.example"), account("bert@local.example")

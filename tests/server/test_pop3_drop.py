@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from mta.server.memory import Memory
-from mta.server.pop3_drop import Found, OpenDrop, Piece
+from mta.server.pop3.drop import Found, OpenDrop, Piece
 from mta.store import Helpers, Store
 
 T = TypeVar("T")

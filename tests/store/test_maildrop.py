@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mta.store import InUse, MailDrop, OpenMessage, Store
-from mta.store.maildrop_names import Identities, identity, read_name, renamed
+from mta.store.maildrop.names import Identities, identity, read_name, renamed
 from tests.store.stage import HOST
 
 OURS = "1795202214.6advq11bj7g7g0qnlv{}.mx.example.org,S=14,W=17"

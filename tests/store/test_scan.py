@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mta.store import Entry, Queue, Store
-from mta.store.scan import SLICE
+from mta.store.letters.scan import SLICE
 from tests.store.relaying import NOW
 from tests.store.stage import HOST, Stage
 

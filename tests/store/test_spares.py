@@ -78,7 +78,7 @@ def test_what_is_finished_otherwise_is_removed(root: Path) -> None:
 
 
 def test_there_are_never_more_than_enough(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mta.store.spares._MOST", 2)
+    monkeypatch.setattr("mta.store.letters.spares._MOST", 2)
     for _ in range(2):  # by two processes, whose counts begin anew
         retire(root, *(accept(root, "a@x") for _ in range(3)))
     letters = [accept(root, "a@x") for _ in range(5)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mta import identifier
 from mta.store import Entry, Report, Standing, State, Status
-from mta.store.status import BrokenStatus, parse_name, read_status, report_id, write_status
+from mta.store.letters.status import BrokenStatus, parse_name, read_status, report_id, write_status
 
 ENTRY = Entry("other.example", "6" * 20, 5, 2)
 FAILED, DELIVERED = Standing(State.FAILED, "no-such-user", "5.1.1", "550 no"), Standing(State.DELIVERED)

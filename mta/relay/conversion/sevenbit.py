@@ -18,7 +18,7 @@ import base64
 import binascii
 from typing import Final
 
-from mta.protocol.outgoing import OutgoingText
+from mta.protocol.client.mail import OutgoingText
 from mta.relay.conversion.entity import CRLF, MESSAGE, TEXT, Entity, Kind, Unreadable
 
 MOST_LEVELS: Final = 30

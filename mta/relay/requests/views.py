@@ -19,7 +19,7 @@ from mta.relay.requests.wanted import Filter
 from mta.relay.schedule import Schedule
 from mta.relay.schedule import State as DomainState
 from mta.store import Entry, OpenLetter, Queue, State
-from mta.store.queue import Opened
+from mta.store.letters.queue import Opened
 
 Message = dict[str, Any]
 Opener = Callable[[Sequence[Entry]], list[Opened]]

@@ -20,7 +20,7 @@ from random import Random
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from mta.config.units import Endpoint, IPAddress, Network
-from mta.protocol.login import Login
+from mta.protocol.client.login import Login
 from mta.relay.outcome import Never, Reason, TryLater
 
 Tls: TypeAlias = Literal["none", "opportunistic", "require", "implicit"]

@@ -20,7 +20,7 @@ from typing import Final, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mta.config.units import IPAddress, Unfit, parse_relay_url
-from mta.protocol.login import Login
+from mta.protocol.client.login import Login
 from mta.relay.outcome import Reason, TryLater
 from mta.relay.routing.routes import MOST_ADDRESSES, Decision, Exchangers, Found, Hop, Route, Tls
 

@@ -1,0 +1,1 @@
+"""The administration protocol: mta-protocols(7)."""

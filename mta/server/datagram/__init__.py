@@ -1,0 +1,1 @@
+"""SMTP in datagrams: what stands in the place of a connection."""

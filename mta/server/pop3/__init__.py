@@ -1,0 +1,1 @@
+"""The hosts of POP3 sessions, and mail drops read ahead of their clients."""

@@ -1,0 +1,1 @@
+"""Looking at the running receiver and steering it: administration, live settings, who is connected."""

@@ -1,0 +1,1 @@
+"""A mailbox as POP3 sees it: locked, numbered, its sizes exact, its names stable."""
