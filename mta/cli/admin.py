@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mta.cli import place
+from mta.cli.interrupt import orderly
 from mta.daemon.errors import REFUSED, TEMPORARY, CannotStart
 from mta.daemon.reload import Source
 from mta.protocol.management.session import GOODBYE
@@ -81,7 +82,8 @@ def _lines(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> li
 
 def _asked_password() -> str:
     if sys.stdin.isatty():
-        return getpass.getpass()
+        with orderly():
+            return getpass.getpass()
     return sys.stdin.readline().rstrip("\r\n")
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from mta.cli.interrupt import orderly
 from mta.cli.top.drawing import draw
 from mta.cli.top.figures import History, Sample
 from mta.cli.top.state import QUEUE, SESSIONS, Screen
@@ -92,7 +93,7 @@ def _show(watcher: Watcher, every: float) -> None:
     fd = sys.stdin.fileno()
     watcher.look()  # before anything is drawn, so that what is wrong can be read
     following = time.monotonic() + every
-    with quiet(fd), Live(console=console, screen=True, auto_refresh=False) as live:
+    with orderly(), quiet(fd), Live(console=console, screen=True, auto_refresh=False) as live:
         while not watcher.screen.quit:
             live.update(watcher.drawing(*console.size), refresh=True)
             try:
