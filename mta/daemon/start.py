@@ -11,13 +11,21 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mta import hints
 from mta.counters import Counters
 from mta.daemon import activation
 from mta.daemon.listeners import Listeners
 from mta.daemon.lock import lock_tree
-from mta.daemon.privileges import User, make_room, own_folder, raise_descriptor_limit, whom_to_become
+from mta.daemon.privileges import (
+    User,
+    make_room,
+    own_file,
+    own_folder,
+    raise_descriptor_limit,
+    whom_to_become,
+)
 from mta.daemon.reload import InForce, Source
 from mta.daemon.spawn import Kind
 from mta.log.log import open_pipe
@@ -76,13 +84,21 @@ def prepare(source: Source, workers: Sequence[Kind]) -> Ground:
     user = whom_to_become(settings.application.user)
     own_folder(settings.application.maildir.path, user)
     make_room(settings.application.socket, user)
-    lock = lock_tree(settings.application.maildir.path)
+    lock = _lock(settings.application.maildir.path, user)
     listening = Listeners(activation.inherited(os.environ))
     in_force = InForce(source, snapshot, listening, served(workers), user)
     log_read, log_write = open_pipe()
     return Ground(
         in_force, user, most_descriptors, Counters.create(), lock, log_read, log_write, *hints.pair()
     )
+
+
+def _lock(tree: Path, user: User | None) -> int:
+    """Lock the tree. The file is the user's: a command that has become the owner of the tree locks it, too,
+    when no server runs. Raises CannotStart."""
+    if user is not None:
+        own_file(tree / ".lock", user, 0o600)
+    return lock_tree(tree)
 
 
 def served(workers: Sequence[Kind]) -> frozenset[str]:
