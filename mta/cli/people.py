@@ -21,6 +21,7 @@ from mta.users.errors import DatabaseDown, NewerDatabase, NoDatabase, Refused, U
 from mta.users.names import fold
 
 _BOTH: Final = os.R_OK | os.W_OK
+_ADVICE: Final = "be root, or the user of the server"
 
 Act = Callable[["Office", argparse.Namespace], int]
 
@@ -60,8 +61,9 @@ def work(settings: Settings, act: Act, arguments: argparse.Namespace, *, make: b
     """Do this with the accounts, as their owner. `make`: the database, if there is none yet.
 
     Raises CannotStart, with whatever is wrong."""
+    advice = "let it belong to the owner of the mail" if os.geteuid() == 0 else _ADVICE
     _become_owner(settings)
-    _check_rights(settings.users.database)
+    _check_rights(settings.users.database, advice)
     with _told():
         database = Database(settings.users.database, make=make)
         try:
@@ -97,7 +99,7 @@ def _become_owner(settings: Settings) -> None:
     become_owner(tree)
 
 
-def _check_rights(url: str) -> None:
+def _check_rights(url: str, advice: str) -> None:
     """Say whose file it is, where SQLite would only say that it cannot."""
     file = _file(url)
     if file is None:
@@ -107,7 +109,7 @@ def _check_rights(url: str) -> None:
     except PermissionError:
         closed = [file]
     if closed:
-        raise CannotStart(NOT_PERMITTED, f"{closed[0]}: not permitted; be root, or the user of the server")
+        raise CannotStart(NOT_PERMITTED, f"{closed[0]}: not permitted; {advice}")
 
 
 def _file(url: str) -> Path | None:

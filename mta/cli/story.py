@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from mta.cli.tables import duration, printable
 from mta.cli.telling import told
 from mta.config import Settings
 from mta.config.units import Unfit, parse_duration
-from mta.daemon.errors import USAGE, CannotStart
+from mta.daemon.errors import NOT_PERMITTED, USAGE, CannotStart
 from mta.daemon.local import NoServer, ask
 from mta.daemon.reload import Source
 from mta.log.index import seconds_of
@@ -93,6 +94,8 @@ class Archive:
         if not log.path:
             raise CannotStart(USAGE, "the log goes to standard error; set application.log.path to a file")
         paths = [Path(path) for path in (log.path, log.transcript) if path]
+        for path in paths:
+            _check_rights(path.parent)
         return cls(paths, since or 0.0)
 
     def find(self, asked: Sequence[str]) -> Iterator[Record]:
@@ -112,6 +115,17 @@ class Archive:
     @property
     def unreadable(self) -> list[str]:
         return [complaint for log in self._logs for complaint in log.unreadable]
+
+
+def _check_rights(folder: Path) -> None:
+    """A folder that may not be looked into would seem to be an empty one. Raises CannotStart."""
+    try:
+        os.listdir(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        text = f"{folder}: {error.strerror}; be root, or the user of the server"
+        raise CannotStart(NOT_PERMITTED, text) from error
 
 
 def _wanted(archive: Archive, arguments: argparse.Namespace) -> list[Story]:

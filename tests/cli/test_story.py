@@ -6,10 +6,14 @@ import gzip
 import json
 import re
 import smtplib
+from errno import EACCES
 from pathlib import Path
 
 import pytest
 
+from mta.cli.story import Archive
+from mta.config.load import load
+from mta.daemon.errors import CannotStart
 from mta.log.logfmt import format_record
 from tests.instance import CONFIGURATION, Instance
 from tests.instance import mta as run
@@ -80,6 +84,16 @@ def test_by_sender_as_json(lived: tuple[Path, str, str]) -> None:
     (told,) = json.loads(story(configuration, "--from", "anne@far.example", "--json"))
     assert told["subject"] == identifier
     assert {"connected", "accepted", "closed"} <= {record["event"] for record in told["records"]}
+
+
+def test_a_log_that_is_somebody_else_s(lived: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(folder: Path) -> list[str]:
+        raise PermissionError(EACCES, "Permission denied", folder)
+
+    monkeypatch.setattr("mta.cli.story.os.listdir", closed)
+    with pytest.raises(CannotStart, match="be root") as error:
+        Archive.of(load(lived[0]).settings, None)
+    assert error.value.status == 77
 
 
 def test_what_the_log_does_not_know(lived: tuple[Path, str, str]) -> None:

@@ -310,8 +310,12 @@ def test_a_database_that_does_not_answer(desk: Desk) -> None:
 def test_somebody_else_s_database(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.add("alice")
     monkeypatch.setattr("mta.cli.people.os.access", lambda path, mode: Path(path) != desk.database)
-    said = desk.run("user", "list")
-    assert (said.status, said.err.startswith(f"mta: {desk.database}: not permitted;")) == (77, True)
+    for root, advice in ((True, "let it belong to"), (False, "be root, or")):
+        monkeypatch.setattr("mta.cli.people.os.geteuid", lambda root=root: 0 if root else 1000)
+        monkeypatch.setattr("mta.cli.people._become_owner", lambda _settings: None)
+        said = desk.run("user", "list")
+        assert said.status == 77
+        assert said.err.startswith(f"mta: {desk.database}: not permitted; {advice}")
 
 
 @pytest.fixture
