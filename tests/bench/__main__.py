@@ -52,7 +52,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         default=[peer.name for peer in servers.USUAL],
         choices=[peer.name for peer in servers.ALL],
-        help="of %(choices)s (default: all but the last)",
+        help="of %(choices)s (default: mta, Postfix, aiosmtpd)",
     )
     parser.add_argument(
         "--folder",

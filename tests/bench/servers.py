@@ -17,7 +17,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +27,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-from tests.bench import processes
+from mta.daemon.local import ask
+from tests.bench import accounts, processes
 from tests.bench.generator import DOMAIN, MAILBOXES
 
 HERE = Path(__file__).parent
@@ -179,6 +182,8 @@ class Mta(Server):
 
     name = "mta"
     settings: ClassVar[Sequence[str]] = ()
+    metrics = ""
+    """Where its counters can be read, as the configuration says it."""
 
     @classmethod
     def missing(cls) -> str:
@@ -201,7 +206,7 @@ class Mta(Server):
         subprocess.run([*self._program(), "reload"], check=True, cwd=ROOT, capture_output=True)
 
     def _configure(self, *, relay: bool) -> None:
-        self.fill("mta.conf", self.folder / "mta.conf", relay=str(relay).lower())
+        self.fill("mta.conf", self.folder / "mta.conf", relay=str(relay).lower(), metrics=self.metrics)
 
     def _program(self) -> list[str]:
         start = "import sys; from mta.cli.main import main; sys.exit(main())"
@@ -213,6 +218,59 @@ class MtaByFile(Mta):
 
     name = "mta-file"
     settings = ("--set", "application.maildir.sync=file")
+
+
+class MtaListed(Mta):
+    """Ours, with mail for its many accounts and aliases only."""
+
+    name = "mta-listed"
+    settings = ("--set", "local.mailboxes=listed")
+
+    def prepare(self) -> list[str]:
+        command = super().prepare()
+        accounts.fill(self.folder / "users.db")
+        return command
+
+
+class MtaWatched(Mta):
+    """Ours, while `mta top` looks at it and its counters are scraped, each once a second."""
+
+    name = "mta-watched"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._scraped = free_port()
+        self.metrics = f'"127.0.0.1:{self._scraped}"'
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with super().running(), self._watched():
+            yield
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        over = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(over,))
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+    def _watch(self, over: threading.Event) -> None:
+        while not over.wait(1.0):
+            for request in _TOP_ASKS:
+                ask(self.folder / "mta.sock", request)
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._scraped}/metrics") as page:
+                page.read()
+
+
+_TOP_ASKS = (
+    {"request": "counters"},
+    {"child": "receiver", "request": {"request": "sessions"}},
+    {"child": "relay", "request": {"request": "stats"}},
+)
 
 
 class Postfix(Server):
@@ -281,7 +339,7 @@ class Aiosmtpd(Server):
 
 
 USUAL: tuple[type[Server], ...] = (Mta, Postfix, Aiosmtpd)
-ALL: tuple[type[Server], ...] = (*USUAL, MtaByFile)
+ALL: tuple[type[Server], ...] = (*USUAL, MtaByFile, MtaListed, MtaWatched)
 
 
 def file_system(folder: Path) -> str:
