@@ -12,8 +12,11 @@ import resource
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mta.daemon.errors import CONFIGURATION, NOT_PERMITTED, REFUSED, CannotStart
+
+_SQLITE: Final = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,27 @@ def own_file(path: Path, user: User, mode: int = 0o640) -> None:
         _give(path, user)
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def own_database(url: str, user: User | None) -> None:
+    """Let the file of a database belong to the user, if it is one. A journal will stand beside it, so the
+    folder must be theirs as well. Raises CannotStart."""
+    if user is None or not url.startswith(_SQLITE):
+        return
+    file = Path(url.removeprefix(_SQLITE))
+    make_room(file, user)
+    if file.exists():
+        own_file(file, user)
+    if not _may_write(file.parent, user):
+        text = f"{user.name} must be able to write here; let it, or put users.database elsewhere"
+        raise CannotStart(NOT_PERMITTED, f"{file.parent}: {text}")
+
+
+def _may_write(folder: Path, user: User) -> bool:
+    """By the folder's mode; a child has no other groups than the user's first."""
+    now = folder.stat()
+    shift = 6 if now.st_uid == user.uid else 3 if now.st_gid == user.gid else 0
+    return (now.st_mode >> shift) & 0o3 == 0o3
 
 
 def _give(path: Path, user: User, flags: int = 0) -> None:

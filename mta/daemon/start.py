@@ -21,6 +21,7 @@ from mta.daemon.lock import lock_tree
 from mta.daemon.privileges import (
     User,
     make_room,
+    own_database,
     own_file,
     own_folder,
     raise_descriptor_limit,
@@ -84,6 +85,7 @@ def prepare(source: Source, workers: Sequence[Kind]) -> Ground:
     user = whom_to_become(settings.application.user)
     own_folder(settings.application.maildir.path, user)
     make_room(settings.application.socket, user)
+    own_database(settings.users.database, user)
     lock = _lock(settings.application.maildir.path, user)
     listening = Listeners(activation.inherited(os.environ))
     in_force = InForce(source, snapshot, listening, served(workers), user)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mta.daemon.errors import CannotStart
-from mta.daemon.privileges import User, own_file
+from mta.daemon.privileges import User, own_database, own_file
 from tests.conftest import needs
 from tests.daemon.conftest import Maker
 from tests.daemon.manager import Manager
@@ -21,7 +21,10 @@ from tests.instance import PATIENCE
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
 
 NOBODY = pwd.getpwnam("nobody")
-AS_USER = ("--set", "application.user=nobody")
+AS_USER = (
+    *("--set", "application.user=nobody"),
+    *("--set", "users.database=sqlite:///../accounts/users.db"),
+)
 
 
 def status_of(pid: int) -> dict[str, list[str]]:
@@ -158,6 +161,24 @@ def test_what_is_somebody_elses_or_shared_is_not_given_away(tmp_path: Path) -> N
     with pytest.raises(CannotStart) as refusal:
         own_file(shared / "symbolic", user)
     assert refusal.value.status == 77
+
+
+def test_a_database_whose_journal_the_user_could_not_write_ends_the_start(tmp_path: Path) -> None:
+    user = User("nobody", NOBODY.pw_uid, NOBODY.pw_gid)
+    file = tmp_path / "made" / "users.db"
+    own_database(f"sqlite:///{file}", user)
+    assert file.parent.stat().st_uid == NOBODY.pw_uid
+    file.touch()
+    own_database(f"sqlite:///{file}", user)
+    assert file.stat().st_uid == NOBODY.pw_uid
+    os.chown(file.parent, 0, 0)
+    with pytest.raises(CannotStart, match="nobody must be able to write here") as refusal:
+        own_database(f"sqlite:///{file}", user)
+    assert refusal.value.status == 77
+    file.parent.chmod(0o777)
+    own_database(f"sqlite:///{file}", user)
+    own_database("postgresql://somewhere/mta", user)
+    own_database(f"sqlite:///{tmp_path}/nobody/asks", None)
 
 
 def test_a_user_that_does_not_exist(make: Maker) -> None:
