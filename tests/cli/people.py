@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -14,6 +17,24 @@ from mta.cli.main import main
 from mta.users.accounts import Accounts
 from mta.users.database import Database
 from tests.instance import CONFIGURATION
+
+
+@contextmanager
+def as_they_were(*numbers: signal.Signals) -> Iterator[None]:
+    """A command takes these signals as programs do; the tests after it have handlers of their own."""
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _status_of(words: Sequence[str]) -> int:
+    try:
+        return main(words)
+    except SystemExit as ended:
+        return int(ended.code or 0)
 
 
 class Said(NamedTuple):
@@ -51,10 +72,8 @@ class Desk:
         self._capfd.readouterr()
         with piped.open("r") as opened:
             self._monkeypatch.setattr(sys, "stdin", opened)
-            try:
-                status = main(["-f", str(self.configuration), *overrides, *words])
-            except SystemExit as ended:
-                status = int(ended.code or 0)
+            with as_they_were(signal.SIGINT, signal.SIGPIPE):
+                status = _status_of(["-f", str(self.configuration), *overrides, *words])
         return Said(status, *self._capfd.readouterr())
 
     def add(self, *words: str) -> None:
