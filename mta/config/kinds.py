@@ -147,7 +147,8 @@ def _parse_database(value: object, folder: Path) -> str:
     scheme, found, rest = text.partition("://")
     if not found or not re.fullmatch(r"[a-z][a-z0-9+]*", scheme) or not rest:
         raise Unfit(
-            "this is not the URL of a database", 'such as "sqlite:///users.db" or "postgresql://user@host/name"'
+            "this is not the URL of a database",
+            'such as "sqlite:///users.db" or "postgresql://user@host/name"',
         )
     if scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
         raise Unfit(f'"{scheme[:40]}" is a kind of database that we do not know', "sqlite or postgresql")
