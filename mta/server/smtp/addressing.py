@@ -99,6 +99,7 @@ _MOST_ROUNDS: Final = 50
 """Look-ups for one answer; more of them mean that the cache forgets faster than we ask."""
 _MOST_PLACES: Final = 10_000
 """Places of one message, whatever aliases make of its recipients."""
+_NOBODY_YET: Final = Asker(trusted=False)
 
 
 class Addressing:
@@ -110,11 +111,11 @@ class Addressing:
         """`trace`: what is decided is added to it, with what decided it."""
         self._host = host
         self.trace = trace
-        self._asker = Asker(trusted=False)
+        self._asker = _NOBODY_YET
         self._rounds = 0
         self._named: Address | None = None
         """The recipient as it was named last."""
-        self._outside: set[str] = set()
+        self._outside: set[str] | None = None
         """Addresses at other domains: a letter knows its recipients by them."""
         self.sender: Sender | None = None
         self.recipients: list[Place] = []
@@ -154,8 +155,7 @@ class Addressing:
         self.recipients = []
         self.began = self._host.desk.loop.clock()
         self._asker = asker
-        if self._outside:
-            self._outside = set()
+        self._outside = None
 
     # RCPT
 
@@ -190,11 +190,17 @@ class Addressing:
         if len(goals) > 1 and "SUCCESS" in event.notify and self._asker.sender != NULL_PATH:
             event = self._expand(event)
         for goal in goals:
-            if type(goal.way) is Domain:
-                if goal.address in self._outside:
-                    continue
-                self._outside.add(goal.address)
-            self.recipients.append(_place(goal, event))
+            if type(goal.way) is not Domain or self._is_new(goal.address):
+                self.recipients.append(_place(goal, event))
+
+    def _is_new(self, address: str) -> bool:
+        """Whether an address at another domain has not been named before; from now on it has."""
+        if self._outside is None:
+            self._outside = set()  # not before: most sessions never need one, and idle ones are to be small
+        if address in self._outside:
+            return False
+        self._outside.add(address)
+        return True
 
     def _expand(self, event: Recipient) -> Recipient:
         """Success with an address that stands for several is that it was expanded; of the copies nothing but
