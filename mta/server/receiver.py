@@ -20,7 +20,7 @@ from mta.log import events as tell
 from mta.log.log import Log
 from mta.loop import Loop
 from mta.policy import Policy, client_address
-from mta.protocol.replies import BANNED, SPOKE_TOO_SOON, Reply
+from mta.protocol.replies import BANNED, NO_TLS, SPOKE_TOO_SOON, Reply
 from mta.server.connection import Connect, Connection, Transport
 from mta.server.datagram.listener import DatagramListener
 from mta.server.desk import Ask, Client, Desk, Message, Rules
@@ -243,13 +243,14 @@ class Receiver:
         assert self._desk is not None
         address = client_address(peer[0])
         client = Client.of(address, peer[1], name, self._rules.policy.trusts(address), outside)
+        service = SERVICES[name]
         banned = BANNED if self._desk.directory.ban_of(address) is not None else None
-        refusal = banned or self._admission_to(name).admit(address, client.trusted)
+        bare = NO_TLS if service.tls and self._rules.context is None else None
+        refusal = banned or bare or self._admission_to(name).admit(address, client.trusted)
         if refusal is not None:
             self._row.add(REFUSED[name])
             tell.refused(self._log, name, client.peer, refusal.text)
             return refusal
-        service = SERVICES[name]
         host = service.receive(self._desk, self._rules, client, self._left)
         connection = connect(host.session, host, service.timeout(self._rules.settings))
         self._sessions[connection] = host

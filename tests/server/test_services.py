@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import select
+import socket
+from pathlib import Path
+
+import pytest
+
 from mta import counters
 from mta.config.rules import LISTENERS
 from mta.daemon.start import RECEIVER, WORKERS, served
 from mta.protocol.replies import BANNED, TOO_MANY_CONNECTIONS
 from mta.server.services import SERVICES
+from tests.server.receiver import House
 
 
 def test_the_supervisor_gives_the_receiver_the_listeners_that_it_serves() -> None:
@@ -28,3 +35,14 @@ def test_what_a_client_reads_that_is_not_let_in() -> None:
 def test_the_connections_of_every_service_are_counted() -> None:
     assert set(counters.SERVICES) == SERVICES.keys()
     assert set(counters.MAIL_SERVICES) <= SERVICES.keys()
+
+
+@pytest.mark.parametrize("service", ["submissions", "pop3s"])
+def test_without_a_certificate_nothing_is_said_in_clear_where_tls_comes_first(
+    tmp_path: Path, service: str
+) -> None:
+    house = House(tmp_path, service=service)
+    with socket.create_connection(house.listener.getsockname()) as client:
+        house.until(lambda: select.select([client], [], [], 0)[0])
+        assert client.recv(1) == b""
+    house.close()

@@ -56,7 +56,7 @@ class SmtpHost(Attendance):
         super().__init__(desk, client, left)
         self.rules = rules
         self._refusal: Reply | None = None
-        self._tls_first = client.service == "submissions" and rules.context is not None
+        self._tls_first = client.service == "submissions"
         self.session = SmtpServer(rules.terms(self.session_id, client), tls=self._tls_first)
         self.session.rejected = self._rejected
         self.tls: TlsFilter | None = None
